@@ -1,0 +1,52 @@
+//! One file per subcommand.
+
+pub mod bench;
+pub mod demo;
+pub mod executor;
+pub mod init;
+pub mod market;
+pub mod run;
+pub mod task;
+pub mod testnet;
+pub mod wallet;
+
+use anyhow::Result;
+
+use crate::args::{Args, Bench, Command, Executor, Market, Task, Testnet, Wallet};
+
+/// Exit status when tarefa itself failed.
+pub const FAILED: u8 = 125;
+/// Exit status when an executor rejected the task.
+pub const UNANSWERED: u8 = 127;
+
+/// Runs a command to its exit status.
+pub fn run(args: Args) -> Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let status = runtime.block_on(dispatch(args.command));
+    // A blocking read of a terminal must not keep the process.
+    runtime.shutdown_background();
+    status
+}
+
+async fn dispatch(command: Command) -> Result<u8> {
+    match command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Init(args) => init::run(&args),
+        Command::Testnet(Testnet::Up(args)) => testnet::up(args).await,
+        Command::Executor(Executor::Run(args)) => executor::run(args).await,
+        Command::Executor(Executor::Doctor(output)) => executor::doctor(output),
+        Command::Market(Market::Ls(args)) => market::list(args).await,
+        Command::Run(args) => run::run(args).await,
+        Command::Submit(args) => run::submit(args).await,
+        Command::Task(Task::Ls(args)) => task::list(args).await,
+        Command::Task(Task::Show(args)) => task::show(args).await,
+        Command::Task(Task::Fetch(args)) => task::fetch(args).await,
+        Command::Task(Task::Cancel(args)) => task::cancel(args).await,
+        Command::Wallet(Wallet::Balance(args)) => wallet::balance(args).await,
+        Command::Wallet(Wallet::Address(args)) => wallet::address(args).await,
+        Command::Wallet(Wallet::Send(args)) => wallet::send(args).await,
+        Command::Wallet(Wallet::History(args)) => wallet::history(args).await,
+        Command::Wallet(Wallet::Faucet(args)) => wallet::faucet(args).await,
+        Command::Bench(Bench::Task(args)) => bench::task(args).await,
+    }
+}

@@ -1,0 +1,166 @@
+//! Starting and holding a worker process: pause, resume, kill, reap.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid,
+};
+
+use super::job::{self, Job, Record};
+use super::raw::{self, Usage};
+
+/// Bytes of unread records kept: a worker that writes nonsense costs no more.
+const PENDING_MAX: usize = 64 << 10;
+
+type Start = Box<dyn FnOnce() + Send>;
+
+/// The one thread that starts workers: `PR_SET_PDEATHSIG` fires when the *thread* that spawned ends, so it must
+/// live as long as the executor does.
+#[derive(Clone)]
+pub struct Spawner {
+    starts: mpsc::Sender<Start>,
+    program: std::path::PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Spawner {
+    /// Workers are started as `program arguments…`; the executor's own binary with its hidden subcommand.
+    pub fn new(program: std::path::PathBuf, arguments: Vec<String>) -> io::Result<Self> {
+        let (starts, receive) = mpsc::channel::<Start>();
+        std::thread::Builder::new().name("spawner".into()).spawn(move || {
+            while let Ok(start) = receive.recv() {
+                start();
+            }
+        })?;
+        Ok(Self { starts, program, arguments })
+    }
+
+    /// Starts a worker. No `pre_exec`, so that std takes `posix_spawn` and not `fork`: everything a child must do
+    /// to itself, the worker does in its first lines.
+    pub fn start(&self, job: Job, descriptors: Vec<OwnedFd>) -> io::Result<Worker> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stderr(Stdio::null());
+        let (answer, wait) = mpsc::channel();
+        let start: Start = Box::new(move || {
+            // The asker waits below; it is there.
+            let _ = answer.send(launch(command, &job, &descriptors));
+        });
+        let ended = || io::Error::other("the thread that starts workers has ended");
+        self.starts.send(start).map_err(|_| ended())?;
+        wait.recv().map_err(|_| ended())?
+    }
+}
+
+fn launch(mut command: Command, job: &Job, descriptors: &[OwnedFd]) -> io::Result<Worker> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let (status, status_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let child =
+        command.env_clear().stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(status_write)).spawn()?;
+    // `command` holds our copies of the child's ends; while they live the pipe never ends.
+    drop(command);
+    let pid = Pid::from_child(&child);
+    // No race: the child is ours and not reaped, so the number cannot have been given away.
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    // A worker that died already shows up when it is reaped.
+    let _ = job::send(&ours, job, &borrowed);
+    rustix::io::ioctl_fionbio(&status, true)?;
+    Ok(Worker { pid, pidfd, status: status.into(), pending: vec![], begun: Instant::now() })
+}
+
+/// A running worker.
+pub struct Worker {
+    /// Its process.
+    pub pid: Pid,
+    pidfd: OwnedFd,
+    status: File,
+    pending: Vec<u8>,
+    /// When it was started.
+    pub begun: Instant,
+}
+
+/// How a worker's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this status.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+}
+
+impl Worker {
+    /// Sends a signal; never to another process that got the same number.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(pidfd_send_signal(&self.pidfd, signal)?)
+    }
+
+    /// Stops the worker and waits until the kernel says that it stopped.
+    pub fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)?;
+        // EXITED too, or a worker that dies first would be waited for for ever.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?;
+        Ok(())
+    }
+
+    /// Lets a stopped worker go on.
+    pub fn resume(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Waits for an event for at most `timeout`; true when the process has ended.
+    pub fn wait(&self, timeout: Duration, more: Option<BorrowedFd<'_>>) -> io::Result<bool> {
+        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN), PollFd::new(&self.status, PollFlags::IN)];
+        if let Some(fd) = &more {
+            fds.push(PollFd::new(fd, PollFlags::IN));
+        }
+        let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ended = !fds[0].revents().is_empty();
+        // A closed status pipe of a living worker would make `poll` spin.
+        if !ended && fds[1].revents() == PollFlags::HUP {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(ended)
+    }
+
+    /// Complete records that arrived; a line that is none is skipped.
+    pub fn records(&mut self) -> Vec<Record> {
+        let mut chunk = [0u8; 4096];
+        while let Ok(n @ 1..) = self.status.read(&mut chunk) {
+            if self.pending.len() + n > PENDING_MAX {
+                self.pending.clear();
+                break;
+            }
+            self.pending.extend_from_slice(&chunk[..n]);
+        }
+        let mut records = vec![];
+        while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.pending.drain(..=end).collect();
+            records.extend(serde_json::from_slice::<Record>(&line));
+        }
+        records
+    }
+
+    /// Looks at the end without reaping, then reaps with the usage: the one place that reaps.
+    pub fn reap(self) -> io::Result<(End, Usage)> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?;
+        let end = |status: &WaitIdStatus| match status.terminating_signal() {
+            Some(signal) => End::Signaled(signal),
+            None => End::Exited(status.exit_status().unwrap_or(-1)),
+        };
+        let end = status.as_ref().map_or(End::Exited(-1), end);
+        Ok((end, raw::reap(self.pid.as_raw_nonzero().get())?))
+    }
+}

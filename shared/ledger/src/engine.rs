@@ -1,0 +1,243 @@
+//! A Stardust ledger in memory: blocks, milestones, outputs. No clock, no keys of its own, no I/O.
+//!
+//! The dev Tangle puts REST and a disk around it; the in-memory twin of the Tangle port and the simulator use
+//! it as it is. It may live here because everything in it follows from the ledger's rules.
+
+mod apply;
+mod record;
+mod tips;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ed25519_dalek::SigningKey;
+use iota_sdk::packable::PackableExt;
+use iota_sdk::types::block::payload::Payload;
+use iota_sdk::types::block::payload::milestone::MilestonePayload;
+
+pub use apply::{ApplyError, Foreign};
+pub use record::{BlockRecord, Inclusion, InclusionState, MilestoneRecord, OutputRecord, Spent};
+
+use crate::network::BELOW_MAX_DEPTH;
+use crate::{Block, BlockId, OutputId, ProtocolParameters, TransactionId, build, semantics};
+
+/// A block the ledger does not take; the text is the node's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Not a valid block.
+    #[error("{0}")]
+    Malformed(String),
+    /// A parent is unknown.
+    #[error("block is not solid")]
+    NotSolid,
+    /// The parents are older than the below-max-depth limit.
+    #[error("block is below max depth")]
+    BelowMaxDepth,
+    /// Valid Stardust, but this node does not keep such outputs yet.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// An output that exists before the first milestone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Genesis {
+    /// Owner.
+    pub address: [u8; 32],
+    /// Base units.
+    pub amount: u64,
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Engine {
+    params: ProtocolParameters,
+    blocks: HashMap<BlockId, BlockRecord>,
+    milestones: Vec<MilestoneRecord>,
+    outputs: HashMap<OutputId, OutputRecord>,
+    included: HashMap<TransactionId, BlockId>,
+    unspent: BTreeMap<[u8; 32], BTreeSet<OutputId>>,
+    tips: tips::Tips,
+}
+
+impl Engine {
+    /// A ledger before its first milestone. Genesis output n has the transaction id n‖00…00.
+    pub fn new(params: ProtocolParameters, genesis: &[Genesis]) -> Self {
+        let mut engine = Self {
+            params,
+            blocks: HashMap::new(),
+            milestones: vec![],
+            outputs: HashMap::new(),
+            included: HashMap::new(),
+            unspent: BTreeMap::new(),
+            tips: tips::Tips::default(),
+        };
+        for (number, output) in genesis.iter().enumerate() {
+            let mut id = [0u8; 32];
+            id[0] = number as u8;
+            let id = OutputId::new(TransactionId::new(id), 0).expect("index 0 is valid");
+            let plain = build::plain_output(output.address, output.amount, &engine.params)
+                .expect("genesis amounts are below the supply");
+            engine.create(id, OutputRecord::genesis(plain));
+        }
+        engine
+    }
+
+    /// Parameters of the network.
+    pub fn params(&self) -> &ProtocolParameters {
+        &self.params
+    }
+
+    /// Index of the newest milestone, 0 before the first.
+    pub fn confirmed(&self) -> u32 {
+        self.milestones.len() as u32
+    }
+
+    /// Takes a block. One that is known already is taken again without effect.
+    pub fn submit(&mut self, raw: &[u8]) -> Result<BlockId, Refusal> {
+        self.take(raw, false)
+    }
+
+    /// As [`Self::submit`], but no tip selection ever picks the block: it stays unreferenced unless a later
+    /// block names it as a parent. A fault for tests.
+    pub fn submit_orphan(&mut self, raw: &[u8]) -> Result<BlockId, Refusal> {
+        self.take(raw, true)
+    }
+
+    fn take(&mut self, raw: &[u8], orphan: bool) -> Result<BlockId, Refusal> {
+        let id = BlockId::new(crate::blake2b(raw));
+        if self.blocks.contains_key(&id) {
+            return Ok(id);
+        }
+        let block = self.parse(raw)?;
+        if matches!(block.payload(), Some(Payload::Milestone(_))) {
+            return Err(Refusal::Unsupported("milestones are issued by this node's coordinator only".into()));
+        }
+        if let Some(Payload::Transaction(transaction)) = block.payload()
+            && semantics::outputs(transaction).iter().any(|(_, output)| build::plain(output).is_none())
+        {
+            let text = "this dev node keeps basic outputs with an Ed25519 address condition only; \
+                        other outputs, conditions and native tokens come with the conformance work";
+            return Err(Refusal::Unsupported(text.into()));
+        }
+        self.insert(id, raw, &block, orphan)
+    }
+
+    fn parse(&self, raw: &[u8]) -> Result<Block, Refusal> {
+        if raw.len() > Block::LENGTH_MAX {
+            let text = format!("max block size is {}, this one has {} bytes", Block::LENGTH_MAX, raw.len());
+            return Err(Refusal::Malformed(text));
+        }
+        Block::unpack_strict(raw, &self.params).map_err(|error| Refusal::Malformed(error.to_string()))
+    }
+
+    fn insert(&mut self, id: BlockId, raw: &[u8], block: &Block, orphan: bool) -> Result<BlockId, Refusal> {
+        let parents: Vec<BlockId> = block.parents().iter().copied().collect();
+        let mut oldest = u32::MAX;
+        for parent in &parents {
+            let index = match self.blocks.get(parent) {
+                Some(record) => record.cone_index(),
+                // The zero id is the solid entry point of a new network.
+                None if parent.is_null() => 0,
+                None => return Err(Refusal::NotSolid),
+            };
+            oldest = oldest.min(index);
+        }
+        if oldest + BELOW_MAX_DEPTH < self.confirmed() {
+            return Err(Refusal::BelowMaxDepth);
+        }
+        self.blocks.insert(id, BlockRecord::new(raw, &parents, oldest, self.confirmed(), block));
+        if orphan {
+            self.tips.approve(&parents);
+        } else {
+            self.tips.add(id, &parents);
+        }
+        Ok(id)
+    }
+
+    /// Parents for a new block: recent blocks nobody has approved yet, and the newest milestone's.
+    pub fn tips(&self) -> Vec<BlockId> {
+        self.tips.select(self.newest_milestone_block())
+    }
+
+    fn newest_milestone_block(&self) -> BlockId {
+        self.milestones.last().map_or(BlockId::null(), |milestone| milestone.block)
+    }
+
+    /// Makes the next milestone over everything that is waiting, and applies it. Where more tips wait than a
+    /// block has parents, blocks without payload tie them together first; they are returned to be stored.
+    pub fn issue(&mut self, now: u32, keys: &[SigningKey]) -> Result<Vec<BlockId>, ApplyError> {
+        let ties = self.tie_tips()?;
+        let payload = self.next_milestone(now, keys)?;
+        self.apply(&payload, &Foreign::default())?;
+        Ok(ties)
+    }
+
+    fn tie_tips(&mut self) -> Result<Vec<BlockId>, ApplyError> {
+        let mut ties = vec![];
+        while self.tips.len() >= tips::PARENTS_MAX {
+            let parents = self.tips.oldest(tips::PARENTS_MAX);
+            let block = build::block(parents, None)?;
+            ties.push(self.insert(block.id(), &block.pack_to_vec(), &block, false)?);
+        }
+        Ok(ties)
+    }
+
+    /// A block by its id.
+    pub fn block(&self, id: &BlockId) -> Option<&BlockRecord> {
+        self.blocks.get(id)
+    }
+
+    /// A milestone by its index.
+    pub fn milestone(&self, index: u32) -> Option<&MilestoneRecord> {
+        self.milestones.get(index.checked_sub(1)? as usize)
+    }
+
+    /// An output by its id, spent or not.
+    pub fn output(&self, id: &OutputId) -> Option<&OutputRecord> {
+        self.outputs.get(id)
+    }
+
+    /// The block through which a transaction was applied.
+    pub fn included_block(&self, id: &TransactionId) -> Option<BlockId> {
+        self.included.get(id).copied()
+    }
+
+    /// Unspent plain outputs of an address, by id.
+    pub fn unspent_of(&self, address: &[u8; 32]) -> impl Iterator<Item = &OutputId> {
+        self.unspent.get(address).into_iter().flatten()
+    }
+
+    /// Whether a block that no milestone references should be promoted or posted again: (promote, reattach),
+    /// by the distances observed on HORNET.
+    pub fn hints(&self, record: &BlockRecord) -> (bool, bool) {
+        let age = self.confirmed().saturating_sub(record.cone_index());
+        let reattach = age > BELOW_MAX_DEPTH - 2;
+        (age >= PROMOTE_AFTER && !reattach, reattach)
+    }
+
+    /// Number of blocks kept.
+    pub fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn next_milestone(&self, now: u32, keys: &[SigningKey]) -> Result<MilestonePayload, ApplyError> {
+        let parents = self.tips.all_with(self.newest_milestone_block());
+        let parents = iota_sdk::types::block::parent::Parents::from_vec(parents)?;
+        let previous = self.milestones.last();
+        let plan = self.plan(&parents.iter().copied().collect::<Vec<_>>(), &Foreign::default())?;
+        let milestone = crate::milestone::NewMilestone {
+            index: self.confirmed() + 1,
+            timestamp: now.max(previous.map_or(0, |m| m.timestamp)),
+            previous: previous.map_or(crate::MilestoneId::null(), |m| m.id),
+            parents,
+            inclusion_root: plan.inclusion_root(),
+            applied_root: plan.applied_root(),
+        };
+        Ok(milestone.sign(keys)?)
+    }
+}
+
+/// `shouldPromote` turns true this many milestones after the oldest cone root.
+const PROMOTE_AFTER: u32 = 9;
+
+#[cfg(test)]
+mod tests;

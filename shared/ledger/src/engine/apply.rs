@@ -1,0 +1,195 @@
+//! Applying a milestone: walk its cone, decide each transaction, book the outputs.
+
+use std::collections::{HashMap, HashSet};
+
+use iota_sdk::packable::PackableExt;
+use iota_sdk::types::block::output::Output;
+use iota_sdk::types::block::payload::Payload;
+use iota_sdk::types::block::payload::milestone::MilestonePayload;
+
+use super::{Engine, Inclusion, InclusionState, MilestoneRecord, OutputRecord, Refusal, Spent};
+use crate::cone::{self, MissingBlock};
+use crate::semantics::{self, InputState};
+use crate::{Block, BlockId, OutputId, TransactionId, build, merkle};
+
+/// A milestone that cannot be made or applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Its cone has a hole.
+    #[error(transparent)]
+    Missing(#[from] MissingBlock),
+    /// It is not the next one.
+    #[error("milestone {got} cannot follow milestone {have}")]
+    Order {
+        /// Newest applied.
+        have: u32,
+        /// Offered.
+        got: u32,
+    },
+    /// Its roots are not those of its cone.
+    #[error("milestone {0} has other roots than its cone")]
+    Roots(u32),
+    /// A block of its own making was refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The wire format has no place for it.
+    #[error("cannot be encoded: {0}")]
+    Encode(String),
+}
+
+impl From<iota_sdk::types::block::Error> for ApplyError {
+    fn from(error: iota_sdk::types::block::Error) -> Self {
+        Self::Encode(error.to_string())
+    }
+}
+
+/// Outcomes taken from a recording for transactions with output kinds that [`semantics`] does not judge:
+/// conflict reason by block, 0 for included. Empty outside the replay of recorded ledgers.
+pub type Foreign = HashMap<BlockId, u8>;
+
+/// What a milestone over some parents would do.
+pub(super) struct Plan {
+    order: Vec<(BlockId, InclusionState)>,
+    created: Vec<(OutputId, Output, BlockId)>,
+    consumed: Vec<(OutputId, TransactionId)>,
+    included: Vec<(TransactionId, BlockId)>,
+}
+
+impl Plan {
+    pub(super) fn inclusion_root(&self) -> [u8; 32] {
+        let ids: Vec<[u8; 32]> = self.order.iter().map(|(id, _)| **id).collect();
+        merkle::root(&ids)
+    }
+
+    pub(super) fn applied_root(&self) -> [u8; 32] {
+        let ids: Vec<[u8; 32]> = self.included.iter().map(|(_, block)| **block).collect();
+        merkle::root(&ids)
+    }
+}
+
+impl Engine {
+    /// Decides everything a milestone with these parents would do, and changes nothing.
+    pub(super) fn plan(&self, roots: &[BlockId], foreign: &Foreign) -> Result<Plan, ApplyError> {
+        let is_old = |id: &BlockId| self.blocks.get(id).is_some_and(|block| block.inclusion.is_some());
+        let order = cone::order(roots, is_old, |id| self.blocks.get(id).map(|block| &block.parents[..]))?;
+        let mut plan = Plan { order: vec![], created: vec![], consumed: vec![], included: vec![] };
+        let mut fresh: HashMap<OutputId, Output> = HashMap::new();
+        let mut spent: HashSet<OutputId> = HashSet::new();
+        for id in order {
+            let record = self.blocks.get(&id).ok_or(MissingBlock(id))?;
+            let block =
+                Block::unpack_unverified(&record.raw[..]).map_err(|error| ApplyError::Encode(error.to_string()))?;
+            let Some(Payload::Transaction(transaction)) = block.payload() else {
+                plan.order.push((id, InclusionState::NoTransaction));
+                continue;
+            };
+            let verdict = match foreign.get(&id) {
+                Some(0) => InclusionState::Included,
+                Some(reason) => InclusionState::Conflicting(*reason),
+                None => semantics::check(transaction, |input| self.input_state(input, &fresh, &spent)).into(),
+            };
+            plan.order.push((id, verdict));
+            if verdict != InclusionState::Included {
+                continue;
+            }
+            let transaction_id = transaction.id();
+            plan.included.push((transaction_id, id));
+            for input in semantics::inputs(transaction) {
+                spent.insert(input);
+                plan.consumed.push((input, transaction_id));
+            }
+            for (output_id, output) in semantics::outputs(transaction) {
+                fresh.insert(output_id, output.clone());
+                plan.created.push((output_id, output, id));
+            }
+        }
+        Ok(plan)
+    }
+
+    fn input_state(&self, id: &OutputId, fresh: &HashMap<OutputId, Output>, spent: &HashSet<OutputId>) -> InputState {
+        if spent.contains(id) {
+            return InputState::SpentInThisMilestone;
+        }
+        if let Some(output) = fresh.get(id) {
+            return InputState::Unspent(output.clone());
+        }
+        match self.outputs.get(id) {
+            None => InputState::Unknown,
+            Some(record) if record.spent.is_some() => InputState::Spent,
+            Some(record) => InputState::Unspent(record.output.clone()),
+        }
+    }
+
+    /// Applies a milestone: our own new one, a stored one, or a recorded one. Nothing changes on an error.
+    pub fn apply(&mut self, payload: &MilestonePayload, foreign: &Foreign) -> Result<(), ApplyError> {
+        let essence = payload.essence();
+        let index = essence.index().0;
+        if index != self.confirmed() + 1 {
+            return Err(ApplyError::Order { have: self.confirmed(), got: index });
+        }
+        let parents: Vec<BlockId> = essence.parents().iter().copied().collect();
+        let plan = self.plan(&parents, foreign)?;
+        if plan.inclusion_root() != **essence.inclusion_merkle_root()
+            || plan.applied_root() != **essence.applied_merkle_root()
+        {
+            return Err(ApplyError::Roots(index));
+        }
+        let own_block = build::block(parents, Some(Payload::from(payload.clone())))?;
+        self.book(index, essence.timestamp(), &plan);
+        self.milestones.push(MilestoneRecord {
+            id: crate::MilestoneId::from(*payload.id()),
+            timestamp: essence.timestamp(),
+            payload: payload.clone(),
+            block: own_block.id(),
+            order: plan.order.iter().map(|(id, _)| *id).collect(),
+            created: plan.created.iter().map(|(id, ..)| *id).collect(),
+            consumed: plan.consumed.iter().map(|(id, _)| *id).collect(),
+        });
+        self.insert(own_block.id(), &own_block.pack_to_vec(), &own_block, false)?;
+        Ok(())
+    }
+
+    fn book(&mut self, index: u32, timestamp: u32, plan: &Plan) {
+        for (position, (id, state)) in plan.order.iter().enumerate() {
+            if let Some(record) = self.blocks.get_mut(id) {
+                record.inclusion = Some(Inclusion { milestone: index, position: position as u32, state: *state });
+            }
+        }
+        for (transaction, block) in &plan.included {
+            self.included.insert(*transaction, *block);
+        }
+        for (id, output, block) in &plan.created {
+            let record = OutputRecord {
+                output: output.clone(),
+                block: *block,
+                booked: index,
+                booked_at: timestamp,
+                spent: None,
+            };
+            self.create(*id, record);
+        }
+        for (id, transaction) in &plan.consumed {
+            self.spend(id, Spent { transaction: *transaction, milestone: index, at: timestamp });
+        }
+    }
+
+    pub(super) fn create(&mut self, id: OutputId, record: OutputRecord) {
+        if let Some((address, _)) = build::plain(&record.output) {
+            self.unspent.entry(address).or_default().insert(id);
+        }
+        self.outputs.insert(id, record);
+    }
+
+    fn spend(&mut self, id: &OutputId, spent: Spent) {
+        let Some(record) = self.outputs.get_mut(id) else { return };
+        record.spent = Some(spent);
+        if let Some((address, _)) = build::plain(&record.output)
+            && let Some(ids) = self.unspent.get_mut(&address)
+        {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.unspent.remove(&address);
+            }
+        }
+    }
+}

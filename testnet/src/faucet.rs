@@ -1,0 +1,113 @@
+//! The faucet: pays who asks, in one transaction per milestone.
+
+use std::collections::VecDeque;
+
+use iota_sdk::packable::PackableExt;
+use iota_sdk::types::block::payload::Payload;
+use tarefa_ledger::build::{self, Spend};
+use tarefa_ledger::engine::Engine;
+
+use crate::keys::FaucetSigner;
+use crate::node::Node;
+
+/// Base units per request.
+pub const AMOUNT: u64 = 100_000_000_000;
+/// Base units for an address that holds some already.
+pub const SMALL_AMOUNT: u64 = 10_000_000_000;
+/// An address that holds this much gets nothing.
+pub const BALANCE_MAX: u64 = 200_000_000_000;
+/// Requests that may wait; more are refused.
+const QUEUE_MAX: usize = 1_000;
+/// Requests paid by one transaction: its outputs less one for the remainder.
+const BATCH: usize = build::COUNT_MAX - 1;
+
+/// Requests that wait.
+#[derive(Debug)]
+pub struct Faucet {
+    address: [u8; 32],
+    waiting: VecDeque<([u8; 32], u64)>,
+}
+
+impl Faucet {
+    /// A faucet that pays from `address`.
+    pub fn new(address: [u8; 32]) -> Self {
+        Self { address, waiting: VecDeque::new() }
+    }
+
+    /// Address it pays from.
+    pub fn address(&self) -> [u8; 32] {
+        self.address
+    }
+
+    /// Takes a request; the number waiting, or a refusal in the words of the original.
+    pub fn enqueue(&mut self, to: [u8; 32], engine: &Engine) -> Result<usize, &'static str> {
+        if self.waiting.iter().any(|(waiting, _)| *waiting == to) {
+            return Err("Address is already in the queue.");
+        }
+        let held = balance(engine, &to);
+        if held >= BALANCE_MAX {
+            return Err("You already have enough funds on your address.");
+        }
+        if self.waiting.len() >= QUEUE_MAX {
+            return Err("Faucet queue is full. Please try again later!");
+        }
+        self.waiting.push_back((to, if held == 0 { AMOUNT } else { SMALL_AMOUNT }));
+        Ok(self.waiting.len())
+    }
+}
+
+/// Spendable balance of an address.
+pub fn balance(engine: &Engine, address: &[u8; 32]) -> u64 {
+    coins(engine, address).iter().map(|coin| coin.amount).sum()
+}
+
+fn coins(engine: &Engine, address: &[u8; 32]) -> Vec<Spend> {
+    let coin = |id| {
+        let output = engine.output(id)?;
+        build::plain(&output.output).map(|(address, amount)| Spend { id: *id, amount, address, index: 0 })
+    };
+    engine.unspent_of(address).take(build::COUNT_MAX).filter_map(coin).collect()
+}
+
+/// Pays what waits; called right before a milestone, so that nothing else spends the faucet's coins meanwhile.
+pub fn pay_waiting(node: &Node) {
+    let batch: Vec<([u8; 32], u64)> = {
+        let mut faucet = node.faucet();
+        let count = faucet.waiting.len().min(BATCH);
+        faucet.waiting.drain(..count).collect()
+    };
+    if batch.is_empty() {
+        return;
+    }
+    if let Err(error) = pay(node, &batch) {
+        tracing::error!(%error, "the faucet could not pay, trying again");
+        let mut faucet = node.faucet();
+        for request in batch.into_iter().rev() {
+            faucet.waiting.push_front(request);
+        }
+    }
+}
+
+fn pay(node: &Node, batch: &[([u8; 32], u64)]) -> Result<(), String> {
+    let (block, raw) = {
+        let engine = node.engine();
+        let address = node.keys.faucet_address();
+        let coins = coins(&engine, &address);
+        let total: u64 = coins.iter().map(|coin| coin.amount).sum();
+        let spent: u64 = batch.iter().map(|(_, amount)| amount).sum();
+        let rest = total.checked_sub(spent).ok_or("the faucet is empty")?;
+        let mut outputs = batch.to_vec();
+        if rest > 0 {
+            outputs.push((address, rest));
+        }
+        let signer = FaucetSigner(&node.keys.faucet);
+        let note = Some((&b"TAREFA FAUCET"[..], &b""[..]));
+        let transaction =
+            build::transaction(&coins, &outputs, note, &signer, engine.params()).map_err(|error| error.to_string())?;
+        let block = build::block(engine.tips(), Some(Payload::from(transaction))).map_err(|error| error.to_string())?;
+        let raw = block.pack_to_vec();
+        (block, raw)
+    };
+    node.submit(&raw).map_err(|error| format!("block {}: {error}", block.id()))?;
+    Ok(())
+}

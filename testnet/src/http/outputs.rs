@@ -1,0 +1,66 @@
+//! Outputs and their metadata.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use iota_sdk::packable::PackableExt;
+use iota_sdk::types::block::output::dto::OutputDto;
+use serde_json::{Value, json};
+use tarefa_ledger::engine::{Engine, OutputRecord};
+use tarefa_ledger::{OutputId, TransactionId};
+
+use super::answer::{self, Failure};
+use super::params;
+use crate::node::Node;
+
+const TRANSACTION_LEN: usize = 32;
+
+fn find<'a>(engine: &'a Engine, text: &str) -> Result<(OutputId, &'a OutputRecord), Failure> {
+    let bytes: [u8; OutputId::LENGTH] = params::padded(text, "output ID")?;
+    let missing = || Failure::missing(format!("output not found: 0x{}", hex::encode(bytes)));
+    let mut transaction = [0u8; TRANSACTION_LEN];
+    transaction.copy_from_slice(&bytes[..TRANSACTION_LEN]);
+    let index = u16::from_le_bytes([bytes[TRANSACTION_LEN], bytes[TRANSACTION_LEN + 1]]);
+    let id = OutputId::new(TransactionId::new(transaction), index).map_err(|_| missing())?;
+    engine.output(&id).map(|record| (id, record)).ok_or_else(missing)
+}
+
+fn describe(engine: &Engine, id: &OutputId, record: &OutputRecord) -> Value {
+    let mut body = json!({
+        "blockId": record.block.to_string(),
+        "transactionId": id.transaction_id().to_string(),
+        "outputIndex": id.index(),
+        "isSpent": record.spent.is_some(),
+        "milestoneIndexBooked": record.booked,
+        "milestoneTimestampBooked": record.booked_at,
+        "ledgerIndex": engine.confirmed(),
+    });
+    if let Some(spent) = record.spent {
+        body["milestoneIndexSpent"] = spent.milestone.into();
+        body["milestoneTimestampSpent"] = spent.at.into();
+        body["transactionIdSpent"] = spent.transaction.to_string().into();
+    }
+    body
+}
+
+pub async fn output(
+    State(node): State<Arc<Node>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let engine = node.engine();
+    let (id, record) = find(&engine, &id)?;
+    if answer::wants_raw(&headers) {
+        return Ok(answer::raw(record.output.pack_to_vec()));
+    }
+    let metadata = describe(&engine, &id, record);
+    Ok(answer::json(&json!({ "metadata": metadata, "output": OutputDto::from(&record.output) })))
+}
+
+pub async fn metadata(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, Failure> {
+    let engine = node.engine();
+    let (id, record) = find(&engine, &id)?;
+    Ok(answer::json(&describe(&engine, &id, record)))
+}

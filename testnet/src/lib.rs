@@ -1,0 +1,10 @@
+//! The dev Tangle: a Stardust node in one process that confirms by itself.
+
+pub mod coordinator;
+pub mod faucet;
+pub mod http;
+pub mod keys;
+pub mod log;
+pub mod node;
+
+pub use node::{Config, Node, Running, start};

@@ -1,0 +1,206 @@
+//! The node: ledger, log, coordinator, faucet and REST put together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use iota_sdk::packable::PackableExt;
+use iota_sdk::types::block::payload::Payload;
+use tarefa_ledger::engine::{ApplyError, Engine, Foreign, Genesis, Refusal};
+use tarefa_ledger::{BlockId, network};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+
+use crate::faucet::Faucet;
+use crate::keys::NetworkKeys;
+use crate::log::{Kind, Log, LogError};
+use crate::{coordinator, http};
+
+/// Shortest milestone interval: below it a slow machine spends its time on milestones.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
+/// Longest: real clients take a node without milestones for minutes as out of sync.
+pub const INTERVAL_MAX: Duration = Duration::from_secs(120);
+
+/// Settings of a dev Tangle.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where REST and faucet listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Time between milestones.
+    pub interval: Duration,
+    /// Directory for the log; `None` keeps everything in memory.
+    pub data_dir: Option<PathBuf>,
+    /// Seed of the network's keys where a new network is made.
+    pub seed: [u8; 32],
+}
+
+/// The node cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The log fails.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The stored ledger does not replay.
+    #[error("the stored ledger does not replay at entry {entry}: {reason}. Use a new --data-dir")]
+    Replay {
+        /// Which entry.
+        entry: usize,
+        /// Why.
+        reason: String,
+    },
+    /// No milestone can be made.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The address is taken.
+    #[error("cannot listen on {address}: {reason}. Is another node running there? Try --listen 127.0.0.1:0")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Setting(String),
+    /// The system says no.
+    #[error("the data directory: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What the parts of the node share.
+pub struct Node {
+    engine: Mutex<Engine>,
+    log: Log,
+    /// Keys of the network.
+    pub keys: NetworkKeys,
+    /// The faucet's queue.
+    pub faucet: Mutex<Faucet>,
+    /// Newest milestone index, for those who wait for the next.
+    pub milestones: watch::Sender<u32>,
+}
+
+impl Node {
+    /// The ledger. No await may happen while the guard lives.
+    pub fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The faucet. No await may happen while the guard lives.
+    pub fn faucet(&self) -> MutexGuard<'_, Faucet> {
+        self.faucet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a block; await the receiver before answering. The log has the ledger's order because both happen
+    /// under one lock.
+    pub fn submit(&self, raw: &[u8]) -> Result<(BlockId, oneshot::Receiver<()>), Refusal> {
+        let mut engine = self.engine();
+        let known = engine.block(&BlockId::new(tarefa_ledger::blake2b(raw))).is_some();
+        let id = engine.submit(raw)?;
+        let wait = if known { Log::none().append(Kind::Block, raw) } else { self.log.append(Kind::Block, raw) };
+        Ok((id, wait))
+    }
+
+    /// Makes the next milestone and logs it with the blocks that tie its tips together.
+    pub fn issue(&self, now: u32) -> Result<u32, ApplyError> {
+        let mut engine = self.engine();
+        let ties = engine.issue(now, &self.keys.coordinator)?;
+        for id in ties {
+            if let Some(block) = engine.block(&id) {
+                // In order and in the same log as everything else; nobody waits for it.
+                drop(self.log.append(Kind::Block, &block.raw));
+            }
+        }
+        let index = engine.confirmed();
+        if let Some(milestone) = engine.milestone(index) {
+            drop(self.log.append(Kind::Milestone, &Payload::from(milestone.payload.clone()).pack_to_vec()));
+        }
+        drop(engine);
+        self.milestones.send_replace(index);
+        Ok(index)
+    }
+}
+
+/// A node that runs until it is stopped.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The node itself.
+    pub node: Arc<Node>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Base URL of REST and faucet.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops it and waits until it has stopped.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A part that panicked has said so already.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Starts a node and returns once it answers.
+pub async fn start(config: Config) -> Result<Running, NodeError> {
+    if config.interval < INTERVAL_MIN || config.interval > INTERVAL_MAX {
+        let text = format!(
+            "the milestone interval {} ms is outside {} ms to {} s",
+            config.interval.as_millis(),
+            INTERVAL_MIN.as_millis(),
+            INTERVAL_MAX.as_secs()
+        );
+        return Err(NodeError::Setting(text));
+    }
+    let node = Arc::new(open(&config)?);
+    if node.engine().confirmed() == 0 {
+        node.issue(coordinator::wall_clock())?;
+    }
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|reason| NodeError::Listen { address: config.listen, reason })?;
+    let address = listener.local_addr()?;
+    let (stop, stopped) = watch::channel(false);
+    let tasks = vec![
+        tokio::spawn(coordinator::run(node.clone(), config.interval, stopped.clone())),
+        tokio::spawn(http::serve(listener, node.clone(), stopped)),
+    ];
+    Ok(Running { address, node, stop, tasks })
+}
+
+fn open(config: &Config) -> Result<Node, NodeError> {
+    let (log, seed, entries) = match &config.data_dir {
+        None => (Log::none(), config.seed, vec![]),
+        Some(dir) => {
+            std::fs::create_dir_all(dir)?;
+            let opened = Log::open(&dir.join("ledger.sqlite"), config.seed)?;
+            (opened.log, opened.seed, opened.entries)
+        }
+    };
+    let keys = NetworkKeys::from_seed(&seed);
+    let genesis = [Genesis { address: keys.faucet_address(), amount: network::PRIVATE_SUPPLY }];
+    let mut engine = Engine::new(network::private(), &genesis);
+    for (entry, (kind, bytes)) in entries.into_iter().enumerate() {
+        replay(&mut engine, kind, &bytes).map_err(|reason| NodeError::Replay { entry, reason })?;
+    }
+    let milestones = watch::channel(engine.confirmed()).0;
+    let faucet = Mutex::new(Faucet::new(keys.faucet_address()));
+    Ok(Node { engine: Mutex::new(engine), log, keys, faucet, milestones })
+}
+
+fn replay(engine: &mut Engine, kind: Kind, bytes: &[u8]) -> Result<(), String> {
+    match kind {
+        Kind::Block => engine.submit(bytes).map(drop).map_err(|error| error.to_string()),
+        Kind::Milestone => {
+            let payload = Payload::unpack_verified(bytes, engine.params()).map_err(|error| format!("{error:?}"))?;
+            let Payload::Milestone(milestone) = payload else { return Err("not a milestone".into()) };
+            engine.apply(&milestone, &Foreign::default()).map_err(|error| error.to_string())
+        }
+    }
+}
