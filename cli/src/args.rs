@@ -283,6 +283,8 @@ pub enum Wallet {
     Send(Send),
     /// All movements.
     History(Balance),
+    /// Every own address that was ever shown or used, and what for.
+    Addresses(Balance),
     /// Ask a faucet for funds and wait until they are booked.
     Faucet(Faucet),
 }

@@ -46,6 +46,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Wallet(Wallet::Address(args)) => wallet::address(args).await,
         Command::Wallet(Wallet::Send(args)) => wallet::send(args).await,
         Command::Wallet(Wallet::History(args)) => wallet::history(args).await,
+        Command::Wallet(Wallet::Addresses(args)) => wallet::addresses(args).await,
         Command::Wallet(Wallet::Faucet(args)) => wallet::faucet(args).await,
         Command::Bench(Bench::Task(args)) => bench::task(args).await,
     }

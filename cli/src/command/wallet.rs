@@ -149,6 +149,24 @@ pub async fn history(args: args::Balance) -> Result<u8> {
     Ok(0)
 }
 
+pub async fn addresses(args: args::Balance) -> Result<u8> {
+    let ui = Ui::new(args.output.json);
+    let rows = if args.offline {
+        offline(&args)?.read(|tx| tx.shown_addresses())?
+    } else {
+        let session = Session::open(&args.party, &ui).await?;
+        let rows = session.ask(|driver| driver.store().read(|tx| tx.shown_addresses())).await?;
+        session.close().await?;
+        rows
+    };
+    ui.done();
+    for row in rows {
+        let line = format!("{:>6}  {:<8} 0x{}", row.index, row.purpose, row.address);
+        ui.answer(&json!(row), &line);
+    }
+    Ok(0)
+}
+
 pub async fn faucet(args: args::Faucet) -> Result<u8> {
     let ui = Ui::new(args.output.json);
     let session = Session::open(&args.party, &ui).await?;

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tarefa_protocol::codec::{self, CodecError};
 
 pub use messages::{Incoming, OutgoingPart};
-pub use money::HistoryRow;
+pub use money::{AddressRow, HistoryRow};
 pub use tasks::{EventRow, OutboxRow, TaskRow};
 
 /// How long a commit waits for another process that reads the file (a backup, a browser).

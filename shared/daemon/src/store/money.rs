@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
-use tarefa_protocol::{LedgerSeconds, PartyId, TaskId};
+use tarefa_protocol::{Address, LedgerSeconds, PartyId, TaskId};
 
 use super::{StoreError, Tx};
 
@@ -19,6 +19,19 @@ pub struct HistoryRow {
     pub transaction: String,
     /// What for.
     pub note: String,
+}
+
+/// An own address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AddressRow {
+    /// Its index below the store's account.
+    pub index: u32,
+    /// BLAKE2b-256 of its public key.
+    pub address: Address,
+    /// What it was shown for.
+    pub purpose: String,
+    /// The task it was quoted for.
+    pub task: Option<TaskId>,
 }
 
 impl Tx<'_> {
@@ -48,6 +61,18 @@ impl Tx<'_> {
     pub fn addresses(&self) -> Result<Vec<(u32, [u8; 32])>, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT idx, hash FROM address ORDER BY idx")?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// All own addresses that were ever shown or used, in order.
+    pub fn shown_addresses(&self) -> Result<Vec<AddressRow>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT idx, hash, purpose, task FROM address ORDER BY idx")?;
+        let rows = statement.query_map([], |row| {
+            let hash: [u8; 32] = row.get(1)?;
+            let task: Option<[u8; 16]> = row.get(3)?;
+            Ok(AddressRow { index: row.get(0)?, address: Address(hash), purpose: row.get(2)?, task: task.map(TaskId) })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -1,0 +1,26 @@
+//! Paths and builds that several commands need.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Builds the binary and returns its path.
+pub fn tarefa() -> Result<PathBuf> {
+    let status =
+        Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "tarefa"]).current_dir(root()).status()?;
+    ensure!(status.success(), "the binary does not build");
+    let path = target().join("debug/tarefa");
+    path.canonicalize().with_context(|| format!("{} is not there", path.display()))
+}

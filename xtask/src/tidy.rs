@@ -1,0 +1,114 @@
+//! `cargo xtask tidy`: the house rules that a machine can check.
+
+mod documents;
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::build;
+
+/// Who may depend on whom, inside the workspace. Development dependencies count too, but for the simulator.
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("tarefa-protocol", &[]),
+    ("tarefa-ledger", &[]),
+    ("tarefa-tangle", &["tarefa-ledger"]),
+    ("tarefa-daemon", &["tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
+    ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
+    ("tarefa-submitter", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
+    ("tarefa-testnet", &["tarefa-ledger"]),
+    (
+        "tarefa-simulator",
+        &["tarefa-daemon", "tarefa-executor", "tarefa-ledger", "tarefa-protocol", "tarefa-submitter", "tarefa-tangle"],
+    ),
+    (
+        "tarefa",
+        &[
+            "tarefa-daemon",
+            "tarefa-executor",
+            "tarefa-ledger",
+            "tarefa-protocol",
+            "tarefa-submitter",
+            "tarefa-tangle",
+            "tarefa-testnet",
+        ],
+    ),
+    ("xtask", &["tarefa-simulator"]),
+];
+
+/// Pure crates: they compile for a machine without clock, disk or network of its own.
+const PURE: [(&str, &str); 2] = [("tarefa-protocol", "shared/protocol"), ("tarefa-ledger", "shared/ledger")];
+
+pub fn run() -> Result<()> {
+    let mut faults = arrows()?;
+    let files = tracked()?;
+    faults.extend(sources::check(&files)?);
+    faults.extend(documents::check(&files)?);
+    for (_, dir) in PURE {
+        if !build::root().join(dir).join("clippy.toml").exists() {
+            faults.push(format!("{dir}/clippy.toml is missing: a pure crate disallows clocks and std::fs"));
+        }
+    }
+    for fault in &faults {
+        println!("{fault}");
+    }
+    if !faults.is_empty() {
+        bail!("{} places are not tidy", faults.len());
+    }
+    pure_crates()?;
+    println!("tidy: {} files", files.len());
+    Ok(())
+}
+
+fn pure_crates() -> Result<()> {
+    for (name, _) in PURE {
+        let status = Command::new(env!("CARGO"))
+            .args(["check", "--quiet", "--target", "wasm32-wasip1", "--package", name])
+            .current_dir(build::root())
+            .status()?;
+        ensure!(status.success(), "{name} does not compile for wasm32-wasip1: it is not pure any more");
+    }
+    Ok(())
+}
+
+fn arrows() -> Result<Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
+        .current_dir(build::root())
+        .output()?;
+    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
+    let mut faults = vec![];
+    for package in metadata["packages"].as_array().context("no packages")? {
+        let name = package["name"].as_str().context("a package without a name")?;
+        let Some(allowed) = allowed.get(name) else {
+            faults.push(format!("{name} has no row in the table of arrows (xtask/src/tidy.rs)"));
+            continue;
+        };
+        let used: BTreeSet<&str> = package["dependencies"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|dependency| !dependency["path"].is_null())
+            .filter_map(|dependency| dependency["name"].as_str())
+            .collect();
+        faults.extend(
+            used.iter().filter(|used| !allowed.contains(used)).map(|used| format!("{name} must not depend on {used}")),
+        );
+    }
+    Ok(faults)
+}
+
+/// Files that git tracks, relative to the root.
+fn tracked() -> Result<Vec<PathBuf>> {
+    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(build::root()).output()?;
+    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout)?;
+    let exists = |path: &PathBuf| build::root().join(path).exists();
+    Ok(names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).filter(exists).collect())
+}
