@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::build;
 
-const NAMES: [&str; 4] = ["exit3", "primes", "spin", "wordcount"];
+const NAMES: [&str; 5] = ["exit3", "hostile", "primes", "spin", "wordcount"];
 const TARGET: &str = "wasm32-wasip1";
 
 #[derive(clap::Args)]

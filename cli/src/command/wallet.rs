@@ -167,21 +167,27 @@ pub async fn addresses(args: args::Balance) -> Result<u8> {
     Ok(0)
 }
 
+/// Asks the faucet at `url` for funds and waits until they are booked: (address, base units received).
+pub async fn ask_faucet(session: &Session, url: &str) -> Result<(String, u64)> {
+    let before = session.with(|driver| driver.wallet().balance().total()).await?;
+    let address = fresh_address(session, "faucet").await?;
+    session.node.ask_faucet(url, &address).await.with_context(|| format!("the faucet at {url}"))?;
+    wait(session, move |wallet| wallet.balance().total() > before)
+        .await
+        .with_context(|| format!("the faucet at {url} took the request, but paid nothing so far"))?;
+    let after = session.with(|driver| driver.wallet().balance().total()).await?;
+    Ok((address, after - before))
+}
+
 pub async fn faucet(args: args::Faucet) -> Result<u8> {
     let ui = Ui::new(args.output.json);
     let session = Session::open(&args.party, &ui).await?;
-    let before = session.with(|driver| driver.wallet().balance().total()).await?;
-    let address = fresh_address(&session, "faucet").await?;
-    let url = args.faucet.as_deref().unwrap_or(&args.party.node);
-    session.node.ask_faucet(url, &address).await.with_context(|| format!("the faucet at {url}"))?;
     ui.waiting("waiting for the faucet's payment");
-    wait(&session, move |wallet| wallet.balance().total() > before)
-        .await
-        .with_context(|| format!("the faucet at {url} took the request, but paid nothing so far"))?;
-    let balance = session.with(|driver| driver.wallet().balance()).await?;
+    let url = args.faucet.as_deref().unwrap_or(&args.party.node);
+    let (address, received) = ask_faucet(&session, url).await?;
+    let total = session.with(|driver| driver.wallet().balance().total()).await?;
     session.close().await?;
-    let received = balance.total() - before;
-    let text = format!("{} received, the wallet holds {}", money(received), money(balance.total()));
-    ui.answer(&json!({ "received": received, "total": balance.total(), "address": address }), &text);
+    let text = format!("{} received, the wallet holds {}", money(received), money(total));
+    ui.answer(&json!({ "received": received, "total": total, "address": address }), &text);
     Ok(0)
 }

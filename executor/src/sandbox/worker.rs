@@ -17,7 +17,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Entry of the hidden subcommand. Ends the process.
 pub fn main() -> ! {
-    let status = match raw::close_from(3).and_then(|()| Ok(std::io::stdout().as_fd().try_clone_to_owned()?)) {
+    let status = match raw::close_from(3).and_then(|()| std::io::stdout().as_fd().try_clone_to_owned()) {
         Ok(fd) => File::from(fd),
         Err(_) => std::process::exit(70),
     };

@@ -276,7 +276,7 @@ impl<R: Role> Driver<R> {
             for task in desk.tx.take_timers(desk.now.time)? {
                 role.timer(desk, task)?;
             }
-            if confirmed.index % FORGET_EVERY == 0 {
+            if confirmed.index.is_multiple_of(FORGET_EVERY) {
                 desk.tx.forget_before(desk.now.time)?;
             }
             Ok(())

@@ -23,6 +23,8 @@ const POLLS_PER_MILESTONE: u32 = 10;
 /// Bounds of the polling pause; the first suits milestones of 50 ms, the second those of 10 s.
 const POLL_FASTEST: Duration = Duration::from_millis(5);
 const POLL_SLOWEST: Duration = Duration::from_millis(500);
+/// A longer pause says nothing about the pace: the node was away.
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Assumed interval before one was observed.
 const FIRST_INTERVAL: Duration = Duration::from_millis(250);
 /// Commands and answers that may wait for the driver; more senders wait themselves.
@@ -272,10 +274,10 @@ impl<T: Tangle, R: Role, P: Perform> Runner<T, R, P> {
             self.caught_up.send_if_modified(|caught_up| !std::mem::replace(caught_up, true));
             return Ok(false);
         };
-        if self.poller.is_caught_up() {
-            if let Some(last) = self.last_milestone.replace(Instant::now()) {
-                self.interval = (self.interval * 3 + last.elapsed().min(Duration::from_secs(60))) / 4;
-            }
+        if self.poller.is_caught_up()
+            && let Some(last) = self.last_milestone.replace(Instant::now())
+        {
+            self.interval = (self.interval * 3 + last.elapsed().min(INTERVAL_MAX)) / 4;
         }
         self.driver.milestone(&confirmed)?;
         Ok(!self.poller.is_caught_up())

@@ -125,8 +125,7 @@ fn nonsense(what: &str, reason: &str) -> NodeError {
 impl Tangle for Rest {
     async fn info(&self) -> Result<NodeInfo, NodeError> {
         let info: InfoResponse = self.json("/api/core/v2/info").await?;
-        let params = iota_sdk::types::block::protocol::ProtocolParameters::try_from(info.protocol)
-            .map_err(|error| nonsense("/api/core/v2/info", &error.to_string()))?;
+        let params = info.protocol;
         if params.min_pow_score() != 0 {
             let text = format!(
                 "the network asks for proof of work (score {}), which this program does not do",

@@ -24,7 +24,7 @@ struct Request {
 pub fn ed25519_address(text: &str, hrp: &Hrp) -> Option<[u8; 32]> {
     let parsed = Bech32Address::try_from_str(text).ok()?;
     // The SDK's parser also takes other networks, bech32m and trailing bytes.
-    if parsed.hrp() != hrp || parsed.to_string() != text.to_lowercase() {
+    if parsed.hrp() != hrp || parsed != *text.to_lowercase() {
         return None;
     }
     match parsed.into_inner() {

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn unsafe_code_has_one_place() {
-        let text = "//! x\n#![allow(unsafe_code, reason = \"\")]\n";
+        let text = concat!("//! x\n#![allow(unsafe", "_code, reason = \"\")]\n");
         assert_eq!(file(Path::new("a.rs"), text).len(), 1);
         assert_eq!(file(Path::new(UNSAFE), text), [] as [String; 0]);
     }
