@@ -13,8 +13,20 @@ use crate::node::Node;
 /// Most results of one answer, and what a `pageSize` outside 1 to 1000 means.
 const PAGE_MAX: usize = 1_000;
 
-/// Filters whose answer for plain outputs is known: they have no such condition.
-const CONDITIONS: [&str; 3] = ["hasStorageDepositReturn", "hasExpiration", "hasTimelock"];
+/// What plain outputs do not have: asked for, nothing matches; asked to be absent, nothing changes.
+const ABSENT: [&str; 4] = ["hasStorageDepositReturn", "hasExpiration", "hasTimelock", "hasNativeTokens"];
+
+/// Filters by what plain outputs do not have: nothing matches, whatever the value.
+const FOREIGN: [&str; 8] = [
+    "expirationReturnAddress",
+    "expiresBefore",
+    "expiresAfter",
+    "storageDepositReturnAddress",
+    "timelockedBefore",
+    "timelockedAfter",
+    "sender",
+    "tag",
+];
 
 pub async fn basic(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> Result<Response, Failure> {
     let engine = node.engine();
@@ -30,17 +42,16 @@ pub async fn basic(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> 
             }
             "pageSize" => page = value.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n)).unwrap_or(PAGE_MAX),
             "cursor" => after = Some(value.to_owned()),
-            condition if CONDITIONS.contains(&condition) => nothing |= matches!(value, "true" | "1" | "TRUE"),
+            absent if ABSENT.contains(&absent) => nothing |= matches!(value, "true" | "1" | "TRUE"),
+            foreign if FOREIGN.contains(&foreign) => nothing = true,
             other => return Err(Failure::bad(format!("this dev node does not know the filter `{other}` yet"))),
         }
     }
-    let Some(address) = address else {
-        return Err(Failure::bad("this dev node lists outputs by `address` only, for now"));
+    let mut ids: Vec<String> = match (nothing, address) {
+        (true, _) => vec![],
+        (false, Some(address)) => engine.unspent_of(&address).map(ToString::to_string).collect(),
+        (false, None) => return Err(Failure::bad("this dev node lists outputs by `address` only, for now")),
     };
-    let mut ids: Vec<String> = engine.unspent_of(&address).map(ToString::to_string).collect();
-    if nothing {
-        ids.clear();
-    }
     if let Some(cursor) = after {
         let (last, size) = cursor.split_once('.').unwrap_or((cursor.as_str(), ""));
         page = size.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n)).unwrap_or(page);
