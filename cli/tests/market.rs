@@ -211,10 +211,17 @@ fn errors_name_the_input_and_what_to_do() {
     std::fs::write(dir.path().join("text.wasm"), "not wasm").expect("written");
     let tangle = tangle(dir.path());
     let node = tangle.node();
+    let own =
+        json_lines(&output(dir.path(), &["wallet", "address", "--node", node, "--json"]).stdout)[0]["address"].clone();
+    let own = own.as_str().expect("a text").to_owned();
     for (args, expected) in [
         (vec!["wallet", "balance", "--node", "http://127.0.0.1:1"], "http://127.0.0.1:1 cannot be reached"),
         (vec!["wallet", "send", "tst1nonsense", "1Mi", "--node", node], "`tst1nonsense` is not an Ed25519 address"),
         (vec!["wallet", "send", "x", "1.5XX", "--node", node], "`1.5XX` is not an amount"),
+        (
+            vec!["wallet", "send", &own, "1i", "--node", node],
+            "0.000001 Mi cannot be sent: an output holds at least 0.213 Mi",
+        ),
         (vec!["testnet", "up", "--interval", "5"], "`5` is not a duration"),
         (vec!["testnet", "up", "--memory", "--interval", "10ms", "--listen", "127.0.0.1:0"], "outside 50 ms to 120 s"),
         (vec!["task", "show", "00", "--node", node], "`00` is not a task id"),

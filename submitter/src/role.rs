@@ -8,7 +8,7 @@ use tarefa_daemon::store::{StoreError, TaskRow, Tx};
 use tarefa_ledger::wallet::NewOrder;
 use tarefa_protocol::codec::{self, Bytes};
 use tarefa_protocol::envelope::Header;
-use tarefa_protocol::limits::{MESSAGE_LIFE_S, QUOTE_DEADLINE_S};
+use tarefa_protocol::limits::{MESSAGE_LIFE_S, OFFER_VALID_MAX_S, QUOTE_DEADLINE_S};
 use tarefa_protocol::message::{Body, Letter, Manifest, Submit};
 use tarefa_protocol::offer::{KnownOffer, rank};
 use tarefa_protocol::receipt::SignedReceipt;
@@ -295,7 +295,9 @@ impl Role for SubmitterRole {
 
     fn opened(&mut self, desk: &mut Desk<'_>, header: &Header, letter: Letter) -> Result<(), StoreError> {
         if let Body::Offer(offer) = &letter.body {
-            if header.recipient.is_none() && offer.valid_until >= desk.now.time {
+            let now = desk.now.time;
+            let honest = offer.valid_until >= now && offer.valid_until <= now.plus(OFFER_VALID_MAX_S);
+            if header.recipient.is_none() && honest {
                 desk.tx.add_offer(&header.sender, offer)?;
             }
             return Ok(());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use iota_sdk::types::block::address::{Address, Bech32Address, Ed25519Address, ToBech32Ext};
 use serde_json::json;
+use tarefa_ledger::network::plain_output_minimum;
 use tarefa_ledger::wallet::{Balance, NewOrder, OrderState, Wallet};
 
 use crate::args;
@@ -85,6 +86,10 @@ pub async fn send(args: args::Send) -> Result<u8> {
         bail!("`{}` is not an Ed25519 address of this network: it begins with {hrp}1", args.to);
     };
     let (to, amount) = (*to, args.amount.0);
+    let minimum = session.with(|driver| plain_output_minimum(&driver.ledger().params)).await?;
+    if amount < minimum {
+        bail!("{} cannot be sent: an output holds at least {} (storage deposit)", args.amount, money(minimum));
+    }
     let mut random = [0u8; 8];
     getrandom::fill(&mut random).expect("the operating system gives random bytes");
     let name = format!("send:{}", hex::encode(random));

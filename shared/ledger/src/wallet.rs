@@ -122,14 +122,6 @@ pub enum Effect {
 /// An order that cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WalletError {
-    /// Below the storage deposit.
-    #[error("{amount} base units cannot be sent: an output holds at least {minimum} (storage deposit)")]
-    BelowMinimum {
-        /// Asked for.
-        amount: u64,
-        /// Least possible.
-        minimum: u64,
-    },
     /// The transaction cannot be encoded.
     #[error("the transaction cannot be built: {0}")]
     Build(String),
@@ -140,7 +132,7 @@ impl Wallet {
     pub fn handle(&mut self, input: Input<'_>, ctx: &mut Ctx<'_>) -> Result<Vec<Effect>, WalletError> {
         let mut effects = vec![];
         match input {
-            Input::Order(order) => self.order(order, ctx)?,
+            Input::Order(order) => self.order(order, ctx, &mut effects),
             Input::GiveUp(name) => self.give_up(&name, ctx, &mut effects)?,
             Input::Confirmed(confirmed) => self.confirmed(confirmed, ctx, &mut effects),
             Input::Watch(index) => {
@@ -154,16 +146,17 @@ impl Wallet {
         Ok(effects)
     }
 
-    fn order(&mut self, new: NewOrder, ctx: &Ctx<'_>) -> Result<(), WalletError> {
-        let minimum = network::plain_output_minimum(ctx.params);
-        if new.amount < minimum {
-            return Err(WalletError::BelowMinimum { amount: new.amount, minimum });
+    /// An amount that cannot exist as an output comes back at once: whoever quoted it must not stop the wallet.
+    fn order(&mut self, new: NewOrder, ctx: &Ctx<'_>, effects: &mut Vec<Effect>) {
+        if self.settled.contains(&new.name) {
+            return;
+        }
+        if new.amount < network::plain_output_minimum(ctx.params) {
+            effects.push(Effect::Returned { name: new.name });
+            return;
         }
         let (to, amount, expires) = (new.to, new.amount, new.expires);
-        if !self.settled.contains(&new.name) {
-            self.orders.entry(new.name).or_insert(Order { to, amount, expires, giving_up: false });
-        }
-        Ok(())
+        self.orders.entry(new.name).or_insert(Order { to, amount, expires, giving_up: false });
     }
 
     fn confirmed(&mut self, confirmed: &Confirmed, ctx: &Ctx<'_>, effects: &mut Vec<Effect>) {
@@ -313,7 +306,10 @@ impl Wallet {
         let mut outputs: Vec<([u8; 32], u64)> =
             orders.iter().filter_map(|name| self.orders.get(name)).map(|order| (order.to, order.amount)).collect();
         let total: u64 = inputs.iter().map(|spend| spend.amount).sum();
-        let rest = total - outputs.iter().map(|(_, amount)| amount).sum::<u64>();
+        let spent: u64 = outputs.iter().map(|(_, amount)| amount).sum();
+        let rest = total
+            .checked_sub(spent)
+            .ok_or_else(|| WalletError::Build(format!("its inputs hold {total}, its outputs {spent}")))?;
         if rest >= minimum {
             outputs.push(((ctx.fresh)().1, rest));
         } else if rest > 0

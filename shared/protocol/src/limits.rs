@@ -61,6 +61,13 @@ pub const RETENTION_MILESTONES: u32 = 30;
 /// How long messages about a task live after its last deadline: a party may be away for a day.
 pub const MESSAGE_LIFE_S: u32 = 86_400;
 
+/// No message may claim to live longer: a receiver keeps a row for each one until then. Twice the life of ours, since
+/// clocks of a lagging receiver are behind.
+pub const NOT_AFTER_MAX_S: u32 = 2 * MESSAGE_LIFE_S;
+
+/// No offer may claim to be valid longer: twice what ours are.
+pub const OFFER_VALID_MAX_S: u32 = 2 * OFFER_VALID_S;
+
 /// Default time from submit to the quote's deadline (ledger time), beyond the task's own time limit.
 pub const QUOTE_DEADLINE_S: u32 = 600;
 

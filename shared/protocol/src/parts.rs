@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, Bytes, CodecError};
 use crate::envelope::Header;
 use crate::ids::{Digest, LedgerId};
-use crate::limits::{PART_CHUNK_MAX, PARTIAL_PER_SENDER_MAX, PARTIAL_RESERVE_PERCENT, PARTIAL_TOTAL_MAX, PARTS_MAX};
+use crate::limits::{
+    NOT_AFTER_MAX_S, PART_CHUNK_MAX, PARTIAL_PER_SENDER_MAX, PARTIAL_RESERVE_PERCENT, PARTIAL_TOTAL_MAX, PARTS_MAX,
+};
 use crate::time::LedgerSeconds;
 
 const DOMAIN: &str = "tarefa/part/1";
@@ -55,6 +57,9 @@ pub enum PartError {
     /// Its time has passed.
     #[error("expired at ledger time {0}")]
     Expired(LedgerSeconds),
+    /// It claims to live longer than any honest message.
+    #[error("claims to live until ledger time {0}")]
+    TooLong(LedgerSeconds),
 }
 
 /// Cuts a packed message into signed parts, once: a re-post carries the identical bytes.
@@ -90,6 +95,9 @@ pub fn read(wire: &[u8], ledger: &LedgerId, now: LedgerSeconds) -> Result<Part, 
     }
     if part.header.not_after < now {
         return Err(PartError::Expired(part.header.not_after));
+    }
+    if part.header.not_after > now.plus(NOT_AFTER_MAX_S) {
+        return Err(PartError::TooLong(part.header.not_after));
     }
     let key = VerifyingKey::from_bytes(&part.header.sender.0).map_err(|_| PartError::Signature)?;
     let signature = Signature::from_slice(signature).map_err(|_| PartError::Signature)?;

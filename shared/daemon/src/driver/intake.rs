@@ -114,6 +114,8 @@ fn take_part<R: Role>(role: &mut R, desk: &mut Desk<'_>, part: Part, milestone: 
     })?;
     if let Err(error) = handled {
         desk.queue.undo_to(&mark);
+        // What the role counted on the way is not true any more.
+        role.reload(&tx)?;
         tracing::warn!(%sender, message = %part.header.message, %error, "a message cannot be handled: quarantined");
         desk.tx.quarantine(milestone, &part, &error.to_string())?;
     }

@@ -277,7 +277,8 @@ impl Tx<'_> {
             .execute(params![executor.0, OFFERS_PER_KEY_MAX as i64])?;
         self.connection
             .prepare_cached(
-                "DELETE FROM offer WHERE id NOT IN (SELECT id FROM offer ORDER BY valid_until DESC LIMIT ?1)",
+                "DELETE FROM offer WHERE id NOT IN (SELECT id FROM offer
+                 ORDER BY executor IN (SELECT party FROM known) DESC, valid_until DESC LIMIT ?1)",
             )?
             .execute([OFFERS_TOTAL_MAX as i64])?;
         Ok(id)

@@ -278,12 +278,9 @@ fn a_remainder_that_cannot_exist_is_given_as_surplus_and_said() {
 }
 
 #[test]
-fn an_amount_below_the_storage_deposit_is_refused_with_both_numbers() {
+fn an_amount_below_the_storage_deposit_comes_back_and_stops_nothing() {
     let mut world = World::new(1);
     let order = NewOrder { name: "dust".into(), to: [7; 32], amount: 1, expires: None };
-    let mut fresh = || (99, [0; 32]);
-    let mut ctx =
-        Ctx { params: &network::private(), now: 0, margin: 0, signer: &Keys, fresh: &mut fresh, own: &|_| None };
-    let error = world.wallet.handle(Input::Order(order), &mut ctx).expect_err("too small");
-    assert_eq!(error, WalletError::BelowMinimum { amount: 1, minimum: 213_000 });
+    assert_eq!(world.handle(Input::Order(order)), [Effect::Returned { name: "dust".into() }]);
+    posted(&world.order("a", 1_000_000));
 }

@@ -54,6 +54,13 @@ fn a_part_for_another_ledger_or_past_its_time_is_dropped() {
 }
 
 #[test]
+fn a_part_that_claims_to_live_for_ever_is_dropped() {
+    let for_ever = Header { not_after: LedgerSeconds(u32::MAX), ..header() };
+    let wire = &cut(&for_ever, b"x", &key())[0];
+    assert_eq!(read_now(wire), Err(PartError::TooLong(LedgerSeconds(u32::MAX))));
+}
+
+#[test]
 fn shapes_outside_the_limits_are_refused_before_the_signature_is_checked() {
     let shape = |index, total, len| {
         let part = Part { header: header(), index, total, chunk: Bytes(vec![0; len]) };
