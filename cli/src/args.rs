@@ -224,7 +224,7 @@ pub struct Run {
     /// Ask this executor only [default: the best offer].
     #[arg(long)]
     pub executor: Option<PartyId>,
-    /// Where to put the result [default: ./tarefa-<id>].
+    /// Where to put the result [default: ./tarefa-ID].
     #[arg(long)]
     pub result_dir: Option<PathBuf>,
     /// Which party, on which network.
@@ -267,7 +267,7 @@ pub struct Fetch {
     /// Which task.
     #[command(flatten)]
     pub task: OneTask,
-    /// Where to put the result [default: ./tarefa-<id>].
+    /// Where to put the result [default: ./tarefa-ID].
     #[arg(long)]
     pub result_dir: Option<PathBuf>,
 }
