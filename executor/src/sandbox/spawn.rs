@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -19,38 +20,48 @@ use super::raw::{self, Usage};
 /// Bytes of unread records kept: a worker that writes nonsense costs no more.
 const PENDING_MAX: usize = 64 << 10;
 
-type Start = Box<dyn FnOnce() + Send>;
+type Start = Box<dyn FnOnce(&mut Option<Idle>) + Send>;
 
 /// The one thread that starts workers: `PR_SET_PDEATHSIG` fires when the *thread* that spawned ends, so it must
 /// live as long as the executor does.
+///
+/// It keeps one worker ready that waits for its job: loading the binary is most of a start. A worker still runs one
+/// job and ends.
 #[derive(Clone)]
 pub struct Spawner {
     starts: mpsc::Sender<Start>,
-    program: std::path::PathBuf,
-    arguments: Vec<String>,
 }
 
 impl Spawner {
     /// Workers are started as `program arguments…`; the executor's own binary with its hidden subcommand.
-    pub fn new(program: std::path::PathBuf, arguments: Vec<String>) -> io::Result<Self> {
+    pub fn new(program: PathBuf, arguments: Vec<String>) -> io::Result<Self> {
         let (starts, receive) = mpsc::channel::<Start>();
         std::thread::Builder::new().name("spawner".into()).spawn(move || {
-            while let Ok(start) = receive.recv() {
-                start();
+            let mut idle: Option<Idle> = None;
+            loop {
+                if idle.is_none() {
+                    // Without a worker in reserve the next job only starts later, and says why if it cannot.
+                    idle = Idle::spawn(&program, &arguments).ok();
+                }
+                let Ok(start) = receive.recv() else { break };
+                if idle.as_mut().is_none_or(Idle::has_ended) {
+                    let fresh = Idle::spawn(&program, &arguments);
+                    idle = fresh.inspect_err(|error| tracing::error!(%error, "no worker can be started")).ok();
+                }
+                start(&mut idle);
             }
         })?;
-        Ok(Self { starts, program, arguments })
+        Ok(Self { starts })
     }
 
-    /// Starts a worker. No `pre_exec`, so that std takes `posix_spawn` and not `fork`: everything a child must do
-    /// to itself, the worker does in its first lines.
+    /// Starts a worker on this job. No `pre_exec`, so that std takes `posix_spawn` and not `fork`: everything a
+    /// child must do to itself, the worker does in its first lines.
     pub fn start(&self, job: Job, descriptors: Vec<OwnedFd>) -> io::Result<Worker> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stderr(Stdio::null());
         let (answer, wait) = mpsc::channel();
-        let start: Start = Box::new(move || {
+        let start: Start = Box::new(move |idle| {
+            let worker = idle.take().ok_or_else(|| io::Error::other("no worker can be started"));
             // The asker waits below; it is there.
-            let _ = answer.send(launch(command, &job, &descriptors));
+            let _ = answer.send(worker.and_then(|worker| worker.assign(&job, &descriptors)));
         });
         let ended = || io::Error::other("the thread that starts workers has ended");
         self.starts.send(start).map_err(|_| ended())?;
@@ -58,21 +69,57 @@ impl Spawner {
     }
 }
 
-fn launch(mut command: Command, job: &Job, descriptors: &[OwnedFd]) -> io::Result<Worker> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let (status, status_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let child =
-        command.env_clear().stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(status_write)).spawn()?;
-    // `command` holds our copies of the child's ends; while they live the pipe never ends.
-    drop(command);
-    let pid = Pid::from_child(&child);
-    // No race: the child is ours and not reaped, so the number cannot have been given away.
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-    // A worker that died already shows up when it is reaped.
-    let _ = job::send(&ours, job, &borrowed);
-    rustix::io::ioctl_fionbio(&status, true)?;
-    Ok(Worker { pid, pidfd, status: status.into(), pending: vec![], begun: Instant::now() })
+/// A worker that waits for its job.
+struct Idle {
+    child: Option<Child>,
+    pid: Pid,
+    pidfd: OwnedFd,
+    socket: UnixStream,
+    status: File,
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It has no job; it may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Idle {
+    fn spawn(program: &Path, arguments: &[String]) -> io::Result<Self> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let (status, status_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        // The command holds our copies of the child's ends; it must not outlive this statement, or the pipe never ends.
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(status_write))
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pid = Pid::from_child(&child);
+        // No race: the child is ours and not reaped, so the number cannot have been given away.
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        rustix::io::ioctl_fionbio(&status, true)?;
+        Ok(Self { child: Some(child), pid, pidfd, socket, status: status.into() })
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    fn assign(mut self, job: &Job, descriptors: &[OwnedFd]) -> io::Result<Worker> {
+        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        // A worker that died already shows up when it is reaped.
+        let _ = job::send(&self.socket, job, &borrowed);
+        // From here on the worker is reaped by whoever watches it.
+        self.child = None;
+        let (pidfd, status) = (self.pidfd.try_clone()?, self.status.try_clone()?);
+        Ok(Worker { pid: self.pid, pidfd, status, pending: vec![], begun: Instant::now() })
+    }
 }
 
 /// A running worker.
