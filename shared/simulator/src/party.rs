@@ -72,6 +72,11 @@ impl<R: Role> Party<R> {
         Ok(party)
     }
 
+    /// A second instance: the same keys with a store of its own, which must not happen and must be noticed.
+    pub fn twin(&self, role: R) -> Result<Self> {
+        Self::new(&format!("{}, again", self.name), self.seed, role, self.node.clone(), self.network.clone())
+    }
+
     fn live(&mut self, store: Store, role: R) -> Result<()> {
         self.lives += 1;
         let keys = Keys::from_mnemonic(&self.mnemonic, 0)?;

@@ -194,6 +194,17 @@ impl World {
         self.milestone(1)
     }
 
+    /// Takes some steps of the plan, without faults unless the nodes were told to fail.
+    pub fn take_steps(&mut self, steps: u32) -> Result<()> {
+        (0..steps).try_for_each(|_| self.step())
+    }
+
+    /// One party of the world reads everything there is.
+    pub fn read_all(&self, party: &mut Submitter) -> Result<()> {
+        while party.poll(&self.runtime)? {}
+        Ok(())
+    }
+
     /// Runs the plan to its end; the error names the seed and the step.
     pub fn run(mut self) -> Result<Report> {
         let seed = self.plan.seed;

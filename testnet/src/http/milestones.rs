@@ -17,7 +17,7 @@ use crate::node::Node;
 
 fn find_by_index<'a>(engine: &'a Engine, text: &str) -> Result<&'a MilestoneRecord, Failure> {
     let index = params::index(text)?;
-    engine.milestone(index).ok_or_else(|| Failure::missing(format!("milestone not found: {index}")))
+    engine.milestone(index).ok_or_else(|| Failure::missing(format!("milestone index not found: {index}")))
 }
 
 fn find_by_id<'a>(engine: &'a Engine, text: &str) -> Result<&'a MilestoneRecord, Failure> {
