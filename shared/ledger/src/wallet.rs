@@ -156,7 +156,7 @@ impl Wallet {
             return;
         }
         let (to, amount, expires) = (new.to, new.amount, new.expires);
-        self.orders.entry(new.name).or_insert(Order { to, amount, expires, giving_up: false });
+        self.orders.entry(new.name).or_insert(Order { to, amount, expires, giving_up: false, told: false });
     }
 
     fn confirmed(&mut self, confirmed: &Confirmed, ctx: &Ctx<'_>, effects: &mut Vec<Effect>) {
@@ -271,8 +271,10 @@ impl Wallet {
                 }
                 None if waiting.len() == 1 => {
                     let have = coins.iter().map(|spend| spend.amount).sum();
-                    if self.sent.is_empty() {
-                        let name = waiting.remove(0);
+                    let name = waiting.remove(0);
+                    let nothing_comes = self.sent.is_empty();
+                    if let Some(order) = self.orders.get_mut(&name).filter(|order| nothing_comes && !order.told) {
+                        order.told = true;
                         effects.push(Effect::Insufficient { name, need, have });
                     }
                     return Ok(());

@@ -98,22 +98,27 @@ impl Rest {
         NodeError::Unreachable { url: self.url.clone(), reason: cause.to_string() }
     }
 
-    async fn bytes(&self, path: &str) -> Result<Vec<u8>, NodeError> {
-        let request = self.http.get(format!("{}{path}", self.url)).header(ACCEPT, RAW);
-        let mut response = self.send(request, path).await?;
+    /// The whole answer, if it is not larger than any honest one.
+    async fn read(&self, mut response: Response, what: &str) -> Result<Vec<u8>, NodeError> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() > ANSWER_MAX {
-                return Err(nonsense(path, &format!("more than {ANSWER_MAX} bytes")));
+                return Err(nonsense(what, &format!("more than {ANSWER_MAX} bytes")));
             }
         }
         Ok(bytes)
     }
 
+    async fn bytes(&self, path: &str) -> Result<Vec<u8>, NodeError> {
+        let request = self.http.get(format!("{}{path}", self.url)).header(ACCEPT, RAW);
+        let response = self.send(request, path).await?;
+        self.read(response, path).await
+    }
+
     async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
         let response = self.send(self.http.get(format!("{}{path}", self.url)), path).await?;
-        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let bytes = self.read(response, path).await?;
         serde_json::from_slice(&bytes).map_err(|error| nonsense(path, &error.to_string()))
     }
 }
@@ -163,7 +168,7 @@ impl Tangle for Rest {
     async fn post(&self, block: Vec<u8>) -> Result<BlockId, NodeError> {
         let url = format!("{}/api/core/v2/blocks", self.url);
         let response = self.send(self.http.post(url).header(CONTENT_TYPE, RAW).body(block), "the block").await?;
-        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let bytes = self.read(response, "the posted block").await?;
         let posted: Posted =
             serde_json::from_slice(&bytes).map_err(|error| nonsense("the posted block", &error.to_string()))?;
         posted.block_id.parse().map_err(|_| nonsense("the posted block", "no block id"))

@@ -48,6 +48,8 @@ pub(super) struct Order {
     pub amount: u64,
     pub expires: Option<u32>,
     pub giving_up: bool,
+    /// The user was told that the funds do not suffice; once is enough.
+    pub told: bool,
 }
 
 /// A transaction that may still be included.
