@@ -94,7 +94,7 @@ impl ExecutorRole {
         let now = desk.now.time;
         let valid_until = now.plus(self.config.offer_valid_s);
         let before: Option<OfferState> = desk.tx.get(OFFER)?;
-        // One sealing key per offer epoch: a new one with every third renewal would do; half the validity is simple.
+        // Another number of free slots keeps the sealing key; a renewal or other terms make a new one.
         let sealing_key = match before {
             Some(offer) if offer.valid_until >= now && offer.terms == self.terms() && offer.free != self.free() => {
                 offer.sealing_key

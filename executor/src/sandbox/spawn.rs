@@ -1,4 +1,4 @@
-//! Starting and holding a worker process: pause, resume, kill, reap.
+//! Starting and holding a worker process: one kept ready, signals through a pidfd, one place that reaps.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -146,20 +146,6 @@ impl Worker {
     /// Sends a signal; never to another process that got the same number.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.pidfd, signal)?)
-    }
-
-    /// Stops the worker and waits until the kernel says that it stopped.
-    pub fn pause(&self) -> io::Result<()> {
-        self.signal(Signal::STOP)?;
-        // EXITED too, or a worker that dies first would be waited for for ever.
-        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?;
-        Ok(())
-    }
-
-    /// Lets a stopped worker go on.
-    pub fn resume(&self) -> io::Result<()> {
-        self.signal(Signal::CONT)
     }
 
     /// Waits for an event for at most `timeout`; true when the process has ended.
