@@ -37,7 +37,7 @@ pub async fn submit(State(node): State<Arc<Node>>, headers: HeaderMap, body: Byt
     kept.await.map_err(|_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be written"))?;
     let body = json!({ "blockId": id.to_string() });
     let mut response = (StatusCode::CREATED, answer::json(&body)).into_response();
-    if let Ok(location) = format!("/api/core/v2/blocks/{id}").parse() {
+    if let Ok(location) = id.to_string().parse() {
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)

@@ -37,7 +37,12 @@ fn give(record: &MilestoneRecord, headers: &HeaderMap) -> Response {
 }
 
 fn changes(record: &MilestoneRecord) -> Response {
-    let texts = |ids: &[tarefa_ledger::OutputId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    // By id, as the original lists them.
+    let texts = |ids: &[tarefa_ledger::OutputId]| {
+        let mut texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        texts.sort_unstable();
+        texts
+    };
     answer::json(&json!({
         "index": record.payload.essence().index().0,
         "createdOutputs": texts(&record.created),
