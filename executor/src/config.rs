@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tarefa_protocol::executor::ExposureLimits;
-use tarefa_protocol::limits::{OFFER_VALID_S, QUOTE_DEADLINE_S};
+use tarefa_protocol::limits::{MESSAGE_MAX, OFFER_VALID_S, QUOTE_DEADLINE_S};
 use tarefa_protocol::offer::TaskLimits;
 use tarefa_protocol::{BaseUnits, Millis, Price};
 
 /// Tasks queued or running at most: each holds its inputs in the store.
 const QUEUE_MAX: u32 = 64;
+
+/// Largest result: half a message, since a result that does not compress grows by its seals.
+const RESULT_MAX: u64 = MESSAGE_MAX as u64 / 2;
 
 /// Settings of one executor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,11 @@ impl Config {
             let text =
                 format!("limits.time_max is above {QUOTE_DEADLINE_S} s, the deadline submitters give for a quote");
             return Err(ConfigError::Value(text));
+        }
+        if self.limits.result_max > RESULT_MAX {
+            return Err(ConfigError::Value(format!(
+                "limits.result_max is above {RESULT_MAX}: it must fit one message"
+            )));
         }
         if self.queue_max == 0 {
             return Err(ConfigError::Value("queue_max is 0: no task could ever be accepted".into()));

@@ -44,6 +44,7 @@ struct OfferState {
     free: u16,
     sequence: u64,
     sealing_key: SealingKey,
+    key_until: LedgerSeconds,
     terms: Digest,
 }
 
@@ -94,12 +95,18 @@ impl ExecutorRole {
         let now = desk.now.time;
         let valid_until = now.plus(self.config.offer_valid_s);
         let before: Option<OfferState> = desk.tx.get(OFFER)?;
-        // Another number of free slots keeps the sealing key; a renewal or other terms make a new one.
-        let sealing_key = match before {
-            Some(offer) if offer.valid_until >= now && offer.terms == self.terms() && offer.free != self.free() => {
-                offer.sealing_key
+        // Another number of free slots keeps the sealing key; a renewal or other terms make a new one. The secret is
+        // kept as long as tasks that rely on the offer may come.
+        let needed_until = valid_until.plus(2 * self.config.offer_valid_s);
+        let kept = before.filter(|offer| {
+            offer.key_until >= needed_until && offer.terms == self.terms() && offer.free != self.free()
+        });
+        let (sealing_key, key_until) = match kept {
+            Some(offer) => (offer.sealing_key, offer.key_until),
+            None => {
+                let key_until = needed_until.plus(self.config.offer_valid_s);
+                (desk.new_sealing_key(key_until)?, key_until)
             }
-            _ => desk.new_sealing_key(valid_until.plus(2 * self.config.offer_valid_s))?,
         };
         let state = OfferState {
             made: now,
@@ -107,6 +114,7 @@ impl ExecutorRole {
             free: self.free(),
             sequence: before.map_or(1, |offer| offer.sequence + 1),
             sealing_key,
+            key_until,
             terms: self.terms(),
         };
         let offer = Offer {
@@ -132,14 +140,11 @@ impl ExecutorRole {
             return Ok(());
         }
         let offer = desk.tx.offer(&submit.offer)?;
-        let since = LedgerSeconds(desk.now.time.0.saturating_sub(EXPOSURE_WINDOW_S));
-        let (of_submitter, of_strangers) = desk.tx.unpaid_work(&from, since)?;
-        let known = desk.tx.paid_before(&from)? > 0;
         let house = House {
             offer: offer.as_ref(),
             queue: self.queued + self.running,
             queue_max: self.config.queue_max,
-            exposure: Exposure { of_submitter, of_strangers, known },
+            exposure: exposure(desk, &from)?,
             exposure_limits: self.config.exposure,
         };
         let (_, next_address) = desk.next_address()?;
@@ -233,6 +238,13 @@ impl ExecutorRole {
         }
         Ok(())
     }
+}
+
+/// Work of this party, and of all that never paid, that is unpaid or running.
+fn exposure(desk: &Desk<'_>, party: &PartyId) -> Result<Exposure, StoreError> {
+    let since = LedgerSeconds(desk.now.time.0.saturating_sub(EXPOSURE_WINDOW_S));
+    let (of_submitter, of_strangers) = desk.tx.unpaid_work(party, since)?;
+    Ok(Exposure { of_submitter, of_strangers, known: desk.tx.paid_before(party)? > 0 })
 }
 
 fn refuse(desk: &mut Desk<'_>, id: TaskId, to: PartyId, submit: &Submit, reject: Reject) -> Result<(), StoreError> {
@@ -337,9 +349,15 @@ impl Role for ExecutorRole {
 
     fn tick(&mut self, desk: &mut Desk<'_>) -> Result<(), StoreError> {
         if self.queued > 0 && self.running < u32::from(self.config.slots) {
-            let free = u32::from(self.config.slots) - self.running;
-            for row in desk.tx.tasks::<Stored>(Some("queued"))?.into_iter().take(free as usize) {
-                self.feed(desk, &row.id, Input::Start)?;
+            for row in desk.tx.tasks::<Stored>(Some("queued"))? {
+                if self.running >= u32::from(self.config.slots) {
+                    break;
+                }
+                // Others may pass a task whose submitter has too much unpaid: it waits for a payment.
+                let seen = exposure(desk, &row.party)?;
+                if self.config.exposure.admits(seen, row.state.task.time_allowed) {
+                    self.feed(desk, &row.id, Input::Start)?;
+                }
             }
         }
         if self.offer_is_stale(desk.now) {

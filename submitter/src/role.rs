@@ -13,7 +13,7 @@ use tarefa_protocol::message::{Body, Letter, Manifest, Submit};
 use tarefa_protocol::offer::{KnownOffer, rank};
 use tarefa_protocol::receipt::SignedReceipt;
 use tarefa_protocol::result::TaskResult;
-use tarefa_protocol::seal::ResultKey;
+use tarefa_protocol::seal::{self, ResultKey};
 use tarefa_protocol::submitter::{Effect, Input, State, Task};
 use tarefa_protocol::time::Now;
 use tarefa_protocol::{Address, BaseUnits, Digest, LedgerSeconds, PartyId, SealingKey, Tag, TaskId};
@@ -121,7 +121,8 @@ impl SubmitterRole {
         let (_, refund) = desk.fresh_address("refund", None)?;
         let hashes = (Digest::of_content(&draft.module.0), draft.manifest.input_hash());
         let (task, effects) = Task::new(id, offer, max_price, hashes, deadline, now);
-        let draft = desk.tx.put_blob(&codec::encode(draft))?;
+        // With the id: two equal tasks do not share a blob, of which one would drop the other's.
+        let draft = desk.tx.put_blob(&codec::encode(&(id, draft)))?;
         let mut stored = Stored { task, draft, reply_key, reply_tag, refund, result: None, receipt: None };
         self.carry_out(desk, &mut stored, effects)?;
         save(desk, stored, now.time)?;
@@ -206,7 +207,7 @@ fn send_submit(desk: &mut Desk<'_>, stored: &Stored) -> Result<(), StoreError> {
     let task = &stored.task;
     let bytes =
         desk.tx.blob(&stored.draft)?.ok_or_else(|| StoreError::Rule("the stored task has lost its draft".into()))?;
-    let draft: Draft = codec::decode(&bytes)?;
+    let (_, draft): (TaskId, Draft) = codec::decode(&bytes)?;
     let submit = Submit {
         offer: task.asked.id,
         manifest: draft.manifest,
@@ -296,8 +297,11 @@ impl Role for SubmitterRole {
     fn opened(&mut self, desk: &mut Desk<'_>, header: &Header, letter: Letter) -> Result<(), StoreError> {
         if let Body::Offer(offer) = &letter.body {
             let now = desk.now.time;
-            let honest = offer.valid_until >= now && offer.valid_until <= now.plus(OFFER_VALID_MAX_S);
-            if header.recipient.is_none() && honest {
+            let timely = offer.valid_until >= now && offer.valid_until <= now.plus(OFFER_VALID_MAX_S);
+            // An offer that could not be paid, or whose key cannot be sealed to, would only fail later.
+            let usable = offer.price.minimum.0 >= desk.least_output
+                && seal::seal(&offer.sealing_key, b"", b"", desk.entropy).is_ok();
+            if header.recipient.is_none() && timely && usable {
                 desk.tx.add_offer(&header.sender, offer)?;
             }
             return Ok(());

@@ -91,6 +91,8 @@ pub struct Desk<'a> {
     pub keys: &'a Keys,
     /// The ledger we are on.
     pub ledger: LedgerId,
+    /// The least amount a plain output can hold there, base units.
+    pub least_output: u64,
     pub(crate) queue: &'a mut Queue,
 }
 

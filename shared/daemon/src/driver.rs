@@ -1,5 +1,6 @@
 //! The driver: every input in one commit, with the effects it causes. Synchronous; knows no node and no clock.
 
+mod guard;
 mod intake;
 pub mod money;
 
@@ -242,7 +243,7 @@ impl<R: Role> Driver<R> {
     pub fn answer(&mut self, id: i64, task: TaskId, answer: Answer) -> Result<(), StoreError> {
         self.commit(None, |role, desk| {
             if desk.tx.answered(id)? {
-                role.answered(desk, task, answer)?;
+                guard::guarded(role, desk, "an answer", |role, desk| role.answered(desk, task, answer))?;
             }
             Ok(())
         })
@@ -274,7 +275,7 @@ impl<R: Role> Driver<R> {
                 desk.tx.part_done(sequence)?;
             }
             for task in desk.tx.take_timers(desk.now.time)? {
-                role.timer(desk, task)?;
+                guard::guarded(role, desk, "a timer", |role, desk| role.timer(desk, task))?;
             }
             if confirmed.index.is_multiple_of(FORGET_EVERY) {
                 desk.tx.forget_before(desk.now.time)?;
@@ -292,7 +293,8 @@ impl<R: Role> Driver<R> {
         if self.pace.len() > PACE_WINDOW {
             self.pace.pop_front();
         }
-        let span = confirmed.timestamp - self.pace.front().copied().unwrap_or(confirmed.timestamp);
+        let first = self.pace.front().copied().unwrap_or(confirmed.timestamp);
+        let span = confirmed.timestamp.saturating_sub(first);
         let steps = (self.pace.len() as u32 - 1).max(1);
         self.now = Now {
             time: LedgerSeconds(confirmed.timestamp),
@@ -311,15 +313,16 @@ impl<R: Role> Driver<R> {
         let mut queue = Queue::default();
         let mut wallet = money::Till::new(&self.wallet, &self.ledger.params);
         let (role, keys, now, cursor, ledger) = (&mut self.role, &self.keys, self.now, self.cursor, self.ledger.id);
+        let least_output = tarefa_ledger::network::plain_output_minimum(&self.ledger.params);
         let result = self.store.commit(|tx| {
-            let mut desk = Desk { tx: *tx, now, entropy: &mut entropy, keys, ledger, queue: &mut queue };
+            let mut desk = Desk { tx: *tx, now, entropy: &mut entropy, keys, ledger, least_output, queue: &mut queue };
             if let Some(confirmed) = confirmed {
                 wallet.confirmed(confirmed, role, &mut desk)?;
             }
             let value = change(role, &mut desk)?;
             wallet.settle(role, &mut desk)?;
             if role.wants_tick(now) {
-                role.tick(&mut desk)?;
+                guard::guarded(role, &mut desk, "a tick", |role, desk| role.tick(desk))?;
                 wallet.settle(role, &mut desk)?;
             }
             if let Some(changed) = wallet.changed() {

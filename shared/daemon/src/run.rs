@@ -237,29 +237,31 @@ impl<T: Tangle, R: Role, P: Perform> Runner<T, R, P> {
 
     async fn turn(&mut self) -> Result<(), RunError> {
         let mut backoff = Backoff::default();
-        let mut pause = Duration::ZERO;
+        // A point in time, not a pause: commands that keep coming must not put the next poll off.
+        let mut next_poll = tokio::time::Instant::now();
         let mut shutdown = self.shutdown.clone();
         loop {
             self.carry_out()?;
             tokio::select! {
-                biased;
                 () = until_set(&mut shutdown) => return Ok(()),
                 Some(command) = self.commands.recv() => command(&mut self.driver),
                 Some(happened) = self.happened.1.recv() => match happened {
                     Happened::NotPosted(key) => self.driver.not_posted(key),
                     Happened::Answered(id, task, answer) => self.driver.answer(id, task, answer)?,
                 },
-                () = tokio::time::sleep(pause) => match self.poll().await {
+                () = tokio::time::sleep_until(next_poll) => match self.poll().await {
                     Ok(true) => {
                         backoff.succeeded();
-                        pause = Duration::ZERO;
+                        next_poll = tokio::time::Instant::now();
                     }
                     Ok(false) => {
                         backoff.succeeded();
-                        pause = (self.interval / POLLS_PER_MILESTONE).clamp(POLL_FASTEST, POLL_SLOWEST);
+                        let pause = (self.interval / POLLS_PER_MILESTONE).clamp(POLL_FASTEST, POLL_SLOWEST);
+                        next_poll = tokio::time::Instant::now() + pause;
                     }
                     Err(RunError::Poll(error)) if error.is_passing() => {
-                        pause = backoff.failed();
+                        let pause = backoff.failed();
+                        next_poll = tokio::time::Instant::now() + pause;
                         tracing::warn!(%error, wait_ms = pause.as_millis() as u64, "polling failed, trying again");
                     }
                     Err(error) => return Err(error),

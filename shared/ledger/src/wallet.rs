@@ -69,6 +69,8 @@ pub enum Effect {
     Post {
         /// Its id.
         id: [u8; 32],
+        /// Rises with every transaction of the wallet.
+        serial: u64,
         /// Packed payload.
         payload: Vec<u8>,
     },
@@ -258,33 +260,42 @@ impl Wallet {
 
     fn pay_waiting(&mut self, ctx: &mut Ctx<'_>, effects: &mut Vec<Effect>) -> Result<(), WalletError> {
         self.return_too_late(ctx, effects);
-        let mut waiting = self.waiting();
-        waiting.truncate(ORDERS_MAX);
         let minimum = network::plain_output_minimum(ctx.params);
         let coins = self.spendable();
-        while !waiting.is_empty() {
-            let need: u64 = waiting.iter().filter_map(|name| self.orders.get(name)).map(|order| order.amount).sum();
-            match choose(&coins, need, minimum, build::COUNT_MAX - 1) {
+        let (mut paid, mut need, mut chosen) = (vec![], 0u64, None);
+        // An order that cannot be paid now does not hold up those behind it.
+        for name in self.waiting() {
+            let Some(amount) = self.orders.get(&name).map(|order| order.amount) else { continue };
+            let choice = need
+                .checked_add(amount)
+                .filter(|_| paid.len() < ORDERS_MAX)
+                .and_then(|sum| choose(&coins, sum, minimum, build::COUNT_MAX - 1));
+            match choice {
                 Some(choice) => {
-                    let inputs = choice.coins.iter().map(|at| coins[*at]).collect();
-                    return self.send(inputs, waiting, ctx, effects);
+                    need += amount;
+                    paid.push(name);
+                    chosen = Some(choice);
                 }
-                None if waiting.len() == 1 => {
-                    let have = coins.iter().map(|spend| spend.amount).sum();
-                    let name = waiting.remove(0);
-                    let nothing_comes = self.sent.is_empty();
-                    if let Some(order) = self.orders.get_mut(&name).filter(|order| nothing_comes && !order.told) {
-                        order.told = true;
-                        effects.push(Effect::Insufficient { name, need, have });
-                    }
-                    return Ok(());
-                }
-                None => {
-                    waiting.pop();
-                }
+                None => self.say_insufficient(name, amount, &coins, effects),
             }
         }
-        Ok(())
+        match chosen {
+            Some(choice) => {
+                let inputs = choice.coins.iter().map(|at| coins[*at]).collect();
+                self.send(inputs, paid, ctx, effects)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Once per order, and only when no change is under way that may cover it.
+    fn say_insufficient(&mut self, name: String, need: u64, coins: &[Spend], effects: &mut Vec<Effect>) {
+        let nothing_comes = self.sent.is_empty();
+        let have = coins.iter().map(|spend| spend.amount).sum();
+        if let Some(order) = self.orders.get_mut(&name).filter(|order| nothing_comes && !order.told && have < need) {
+            order.told = true;
+            effects.push(Effect::Insufficient { name, need, have });
+        }
     }
 
     fn return_too_late(&mut self, ctx: &Ctx<'_>, effects: &mut Vec<Effect>) {
@@ -333,7 +344,7 @@ impl Wallet {
         let payload = Payload::from(transaction).pack_to_vec();
         let inputs = inputs.iter().map(|spend| OutputKey::from(&spend.id)).collect();
         self.sent.insert(id, Sent { inputs, orders, change: rest, serial: self.serial, payload: payload.clone() });
-        effects.push(Effect::Post { id, payload });
+        effects.push(Effect::Post { id, serial: self.serial, payload });
         Ok(())
     }
 }

@@ -29,6 +29,9 @@ pub struct Ctx<'a> {
     pub party: &'a ed25519_dalek::SigningKey,
 }
 
+/// What a module that does not compile counts as exposure: looking at it was work too.
+const BAD_MODULE_EXPOSURE: Millis = Millis(5_000);
+
 /// Bounds on work that may stay unpaid, in metered milliseconds within one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExposureLimits {
@@ -44,6 +47,24 @@ impl Default for ExposureLimits {
     fn default() -> Self {
         // A stranger can waste two minutes, all strangers ten, of every hour; a payer a whole hour.
         Self { per_stranger: Millis(120_000), strangers: Millis(600_000), per_payer: Millis(3_600_000) }
+    }
+}
+
+impl ExposureLimits {
+    /// Unpaid work allowed for one submitter.
+    pub fn per_party(&self, known: bool) -> Millis {
+        if known { self.per_payer } else { self.per_stranger }
+    }
+
+    /// The longest a single task may run: a quarter, so that a few fit beside each other.
+    pub fn per_task(&self, known: bool) -> Millis {
+        Millis(self.per_party(known).0 / 4)
+    }
+
+    /// Whether a task that may run for `allowed` can be started beside what is unpaid or running already.
+    pub fn admits(&self, seen: Exposure, allowed: Millis) -> bool {
+        seen.of_submitter.plus(allowed) <= self.per_party(seen.known)
+            && (seen.known || seen.of_strangers.plus(allowed) <= self.strangers)
     }
 }
 
@@ -264,7 +285,10 @@ pub fn accept(
         return Err(Reject::new(RejectCode::Busy, format!("{} tasks are queued here already", house.queue)));
     }
     check_exposure(house)?;
-    let time_allowed = limits.time_max.min(budget);
+    if submit.deadline <= ctx.now.time {
+        return Err(Reject::new(RejectCode::Manifest, "its deadline has passed already"));
+    }
+    let time_allowed = limits.time_max.min(budget).min(house.exposure_limits.per_task(house.exposure.known));
     let task = Task {
         id,
         reply: ReplyTo { party: from, tag: submit.reply_tag, key: submit.reply_key },
@@ -323,6 +347,8 @@ impl Task {
     fn queued(&mut self, failures: u8, input: Input, ctx: &mut Ctx<'_>) -> Vec<Effect> {
         match input {
             Input::Start => {
+                // All it may run counts as unpaid from now on; its quote will say what it really was.
+                self.unpaid = self.time_allowed;
                 self.state = State::Running { failures, cancelled: false };
                 vec![Effect::Run]
             }
@@ -342,15 +368,18 @@ impl Task {
             Input::Executed(execution) => self.quote(*execution, ctx),
             Input::Interrupted if cancelled => self.close(Closed::Cancelled, vec![]),
             Input::Interrupted if failures < RERUNS_MAX => {
+                self.unpaid = Millis(0);
                 self.state = State::Queued { failures: failures + 1 };
                 vec![]
             }
             Input::Interrupted => {
+                self.unpaid = Millis(0);
                 let text = "the executor failed twice while running this task; nothing is owed";
                 let reject = Reject::new(RejectCode::Failed, text);
                 self.close(Closed::ExecutorFailed, vec![Effect::Reply(Body::Reject(reject))])
             }
             Input::BadModule(text) => {
+                self.unpaid = BAD_MODULE_EXPOSURE;
                 let reject = Reject::new(RejectCode::Module, text);
                 self.close(Closed::BadModule, vec![Effect::Reply(Body::Reject(reject))])
             }

@@ -52,6 +52,9 @@ pub const OFFER_VALID_S: u32 = 900;
 /// milestones of a slow network.
 pub const QUOTE_VALID_S: u32 = 1_200;
 
+/// No quote may claim to be payable longer: twice what ours are.
+pub const QUOTE_VALID_MAX_S: u32 = 2 * QUOTE_VALID_S;
+
 /// A payment is posted only this many milestones before the quote expires (`market.md`, payment rule 5).
 pub const PAYMENT_MARGIN_MILESTONES: u32 = 40;
 

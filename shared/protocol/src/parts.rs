@@ -86,8 +86,9 @@ pub fn read(wire: &[u8], ledger: &LedgerId, now: LedgerSeconds) -> Result<Part, 
     let (signature, signed) = wire.split_at_checked(SIGNATURE_LEN).ok_or(PartError::Short)?;
     let part: Part = codec::decode(signed)?;
     let len = part.chunk.0.len();
-    let full = part.index + 1 == part.total || len == PART_CHUNK_MAX;
-    if part.index >= part.total || part.total > PARTS_MAX || len > PART_CHUNK_MAX || len == 0 || !full {
+    let inside = part.index < part.total && part.total <= PARTS_MAX && len <= PART_CHUNK_MAX && len > 0;
+    // Only the last part may be shorter than the others.
+    if !inside || (part.index + 1 < part.total && len < PART_CHUNK_MAX) {
         return Err(PartError::Shape { index: part.index, total: part.total, len });
     }
     if part.header.ledger != *ledger {

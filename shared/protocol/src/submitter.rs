@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Address, Digest, PartyId, TaskId};
 use crate::limits::{
-    ANSWER_TIMEOUT_S, MESSAGE_LIFE_S, METERING_TOLERANCE, PAYMENT_MARGIN_MILESTONES, RETENTION_MILESTONES,
+    ANSWER_TIMEOUT_S, MESSAGE_LIFE_S, METERING_TOLERANCE, PAYMENT_MARGIN_MILESTONES, QUOTE_VALID_MAX_S,
 };
 use crate::message::{Body, Quote, Reject};
 use crate::money::BaseUnits;
@@ -143,6 +143,14 @@ pub enum QuoteError {
     /// Too close to its expiry to pay safely.
     #[error("it expires at {expires}, too soon to pay safely (ledger time is {now})")]
     TooSoon {
+        /// Its expiry.
+        expires: LedgerSeconds,
+        /// Ledger time.
+        now: LedgerSeconds,
+    },
+    /// So far away that the payment could hang for ever.
+    #[error("it expires at {expires}, further away than any honest quote (ledger time is {now})")]
+    TooLate {
         /// Its expiry.
         expires: LedgerSeconds,
         /// Ledger time.
@@ -304,12 +312,13 @@ impl Task {
     fn paying(&mut self, quote: Quote, giving_up: bool, input: Input, now: Now) -> Vec<Effect> {
         match input {
             Input::PaymentSettled { booked } if booked <= quote.expires => {
-                let until = quote.expires.plus(now.milestones(RETENTION_MILESTONES)).plus(MESSAGE_LIFE_S);
+                let until = release_until(&quote);
                 self.state = State::Paid(quote);
                 vec![Effect::Timer(until)]
             }
             Input::PaymentSettled { .. } | Input::PaymentReturned => self.fail(Failure::NotPaid),
-            Input::Tick { .. } if !giving_up && now.time > quote.expires => {
+            // Not posted any more from here on (payment rule 5); the replacement and the payment race fairly.
+            Input::Tick { .. } if !giving_up && now.time.plus(now.milestones(PAYMENT_MARGIN_MILESTONES)) > quote.expires => {
                 self.state = State::Paying { quote, giving_up: true };
                 vec![Effect::GiveUp]
             }
@@ -337,11 +346,7 @@ impl Task {
                 Err(why) => self.fail(Failure::BadResult(why)),
             },
             Input::NotOpened(why) => self.fail(Failure::BadResult(why)),
-            Input::Tick { .. }
-                if now.time > quote.expires.plus(now.milestones(RETENTION_MILESTONES)).plus(MESSAGE_LIFE_S) =>
-            {
-                self.fail(Failure::NotReleased)
-            }
+            Input::Tick { .. } if now.time >= release_until(&quote) => self.fail(Failure::NotReleased),
             Input::Heard(_)
             | Input::Tick { .. }
             | Input::Cancel
@@ -403,6 +408,9 @@ impl Task {
         if now.time.plus(now.milestones(PAYMENT_MARGIN_MILESTONES)) > quote.expires {
             return Err(QuoteError::TooSoon { expires: quote.expires, now: now.time });
         }
+        if quote.expires > now.time.plus(QUOTE_VALID_MAX_S) {
+            return Err(QuoteError::TooLate { expires: quote.expires, now: now.time });
+        }
         Ok(())
     }
 
@@ -416,7 +424,10 @@ impl Task {
                 Ok(()) => {
                     let (address, amount, expires) = (quote.address, quote.price, quote.expires);
                     self.state = State::Paying { quote, giving_up: false };
-                    vec![Effect::Pay { address, amount, expires }, Effect::Timer(expires.plus(1))]
+                    let margin = now.milestones(PAYMENT_MARGIN_MILESTONES);
+                    let last_post = LedgerSeconds(expires.0.saturating_sub(margin));
+                    let pay = Effect::Pay { address, amount, expires };
+                    vec![pay, Effect::Timer(last_post.plus(1)), Effect::Timer(expires.plus(1))]
                 }
             },
         }
@@ -452,7 +463,7 @@ impl Task {
     }
 
     fn stay_unpaid(&mut self, state: State, now: Now) -> Vec<Effect> {
-        if now.time <= self.deadline {
+        if now.time < self.deadline {
             return self.stay(state);
         }
         self.state = State::Failed(Failure::NoQuote(self.deadline));
@@ -468,6 +479,11 @@ impl Task {
         self.state = State::Failed(failure);
         vec![]
     }
+}
+
+/// Until then a paid quote may be answered with the key; what the executor keeps its own messages for.
+fn release_until(quote: &Quote) -> LedgerSeconds {
+    quote.expires.plus(MESSAGE_LIFE_S)
 }
 
 impl Failure {

@@ -78,7 +78,7 @@ pub struct Poller<T> {
     coordinator: Coordinator,
     params: ProtocolParameters,
     cursor: Cursor,
-    confirmed: u32,
+    confirmed: Option<u32>,
     read_since_start: u32,
     old: HashMap<BlockId, u32>,
 }
@@ -86,7 +86,7 @@ pub struct Poller<T> {
 impl<T: Tangle> Poller<T> {
     /// A poller that goes on at `cursor`.
     pub fn new(tangle: Arc<T>, coordinator: Coordinator, params: ProtocolParameters, cursor: Cursor) -> Self {
-        Self { tangle, coordinator, params, cursor, confirmed: 0, read_since_start: 0, old: HashMap::new() }
+        Self { tangle, coordinator, params, cursor, confirmed: None, read_since_start: 0, old: HashMap::new() }
     }
 
     /// Next milestone to read.
@@ -94,9 +94,9 @@ impl<T: Tangle> Poller<T> {
         self.cursor
     }
 
-    /// Whether everything the node had confirmed when last asked is read.
+    /// Whether everything the node had confirmed when last asked is read; not before it was asked once.
     pub fn is_caught_up(&self) -> bool {
-        self.cursor.next > self.confirmed
+        self.confirmed.is_some_and(|confirmed| self.cursor.next > confirmed)
     }
 
     /// Goes on after a gap that the user accepts.
@@ -106,7 +106,7 @@ impl<T: Tangle> Poller<T> {
 
     /// The next milestone, proved; `None` if there is none yet.
     pub async fn next(&mut self) -> Result<Option<Confirmed>, PollError> {
-        if self.is_caught_up() {
+        if self.confirmed.is_none_or(|confirmed| self.cursor.next > confirmed) {
             let info = self.tangle.info().await?;
             if info.confirmed + 1 < self.cursor.next {
                 return Err(PollError::Reset { have: self.cursor.next - 1, confirmed: info.confirmed });
@@ -114,7 +114,7 @@ impl<T: Tangle> Poller<T> {
             if self.cursor.next <= info.pruned {
                 return Err(PollError::Gap { next: self.cursor.next, pruned: info.pruned });
             }
-            self.confirmed = info.confirmed;
+            self.confirmed = Some(info.confirmed);
             if self.is_caught_up() {
                 return Ok(None);
             }
@@ -124,7 +124,7 @@ impl<T: Tangle> Poller<T> {
         let milestone = milestone::parse(&raw, index, &self.params)?;
         match self.coordinator.verify(&milestone, self.cursor.previous.as_ref()) {
             Err(MilestoneError::Chain(_)) => {
-                return Err(PollError::Reset { have: index - 1, confirmed: self.confirmed });
+                return Err(PollError::Reset { have: index - 1, confirmed: self.confirmed.unwrap_or(0) });
             }
             other => other?,
         }

@@ -1,7 +1,5 @@
 //! What a milestone brings for us: parts of messages, references to our own posts.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use iota_sdk::types::block::payload::Payload;
 use tarefa_ledger::blake2b;
 use tarefa_ledger::confirmed::Confirmed;
@@ -9,7 +7,7 @@ use tarefa_protocol::envelope;
 use tarefa_protocol::parts::{self, Admission, Part};
 use tarefa_protocol::{PartyId, Tag};
 
-use super::Driver;
+use super::{Driver, guard};
 use crate::desk::Desk;
 use crate::role::Role;
 use crate::store::{Incoming, StoreError};
@@ -45,7 +43,8 @@ impl<R: Role> Driver<R> {
             }
         }
         intake.wallet = self.store.read(|tx| {
-            let index = |hash: &[u8; 32]| tx.index_of_address(hash).ok().flatten();
+            // A failing look-up counts as a hit: the commit looks again, and fails if it must.
+            let index = |hash: &[u8; 32]| tx.index_of_address(hash).unwrap_or(Some(0));
             self.wallet.is_concerned(confirmed, &index)
         });
         Ok(intake)
@@ -92,7 +91,7 @@ fn take_part<R: Role>(role: &mut R, desk: &mut Desk<'_>, part: Part, milestone: 
         let mut room = desk.tx.room(&sender)?;
         if part.total == 1 {
             // A message of one part is handled at once and takes no room.
-            room.total = 0;
+            (room.total, room.of_sender) = (0, 0);
         }
         match parts::admit(part.chunk.0.len(), room) {
             Admission::Keep => break,
@@ -107,17 +106,9 @@ fn take_part<R: Role>(role: &mut R, desk: &mut Desk<'_>, part: Part, milestone: 
         }
     }
     let Incoming::Whole(wire) = desk.tx.part_in(&part)? else { return Ok(()) };
-    let (tx, mark) = (desk.tx, desk.queue.mark());
-    let handled = tx.savepoint(|| {
-        let act = AssertUnwindSafe(|| open(role, desk, &part, &wire));
-        catch_unwind(act).unwrap_or_else(|_| Err(StoreError::Rule("handling it panicked".into())))
-    })?;
-    if let Err(error) = handled {
-        desk.queue.undo_to(&mark);
-        // What the role counted on the way is not true any more.
-        role.reload(&tx)?;
+    if let Some(error) = guard::attempt(role, desk, |role, desk| open(role, desk, &part, &wire))? {
         tracing::warn!(%sender, message = %part.header.message, %error, "a message cannot be handled: quarantined");
-        desk.tx.quarantine(milestone, &part, &error.to_string())?;
+        desk.tx.quarantine(milestone, &sender, &part.header.message, &error.to_string())?;
     }
     desk.tx.acted_on(&sender, &part.header.message, part.header.not_after)
 }

@@ -1,5 +1,7 @@
 //! The wallet inside a commit: its effects become calls of the role, rows, and posts.
 
+use std::cell::RefCell;
+
 use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::payload::Payload;
 use tarefa_ledger::ProtocolParameters;
@@ -8,6 +10,7 @@ use tarefa_ledger::wallet::{Ctx, Effect, Input, Wallet};
 use tarefa_protocol::limits::PAYMENT_MARGIN_MILESTONES;
 use tarefa_protocol::{LedgerSeconds, TaskId};
 
+use super::guard::guarded;
 use crate::desk::{Desk, WalletCommand};
 use crate::role::Role;
 use crate::store::StoreError;
@@ -51,7 +54,7 @@ impl<'a> Till<'a> {
         desk: &mut Desk<'_>,
     ) -> Result<(), StoreError> {
         let tx = desk.tx;
-        if !self.before.is_concerned(confirmed, &|hash| tx.index_of_address(hash).ok().flatten()) {
+        if !self.before.is_concerned(confirmed, &|hash| tx.index_of_address(hash).unwrap_or(Some(0))) {
             return Ok(());
         }
         let effects = self.handle(Input::Confirmed(confirmed), desk)?;
@@ -81,11 +84,11 @@ impl<'a> Till<'a> {
 
     fn handle(&mut self, input: Input<'_>, desk: &Desk<'_>) -> Result<Vec<Effect>, StoreError> {
         let wallet = self.outcome.wallet.get_or_insert_with(|| self.before.clone());
-        let mut failed = None;
+        let failed = RefCell::new(None);
         let mut fresh = || match desk.fresh_address("change", None) {
             Ok((index, address)) => (index, address.0),
             Err(error) => {
-                failed = Some(error);
+                failed.replace(Some(error));
                 (u32::MAX, [0; 32])
             }
         };
@@ -96,11 +99,16 @@ impl<'a> Till<'a> {
             margin: desk.now.milestones(PAYMENT_MARGIN_MILESTONES),
             signer: desk.keys,
             fresh: &mut fresh,
-            own: &|hash| tx.index_of_address(hash).ok().flatten(),
+            own: &|hash| {
+                tx.index_of_address(hash).unwrap_or_else(|error| {
+                    failed.replace(Some(error));
+                    None
+                })
+            },
         };
         let effects = wallet.handle(input, &mut ctx)?;
-        // The commit fails, and with it the transaction that would have paid change to nobody.
-        match failed {
+        // The commit fails, and with it a transaction that pays change to nobody, or a payment not seen.
+        match failed.into_inner() {
             Some(error) => Err(error),
             None => Ok(effects),
         }
@@ -114,8 +122,7 @@ impl<'a> Till<'a> {
     ) -> Result<(), StoreError> {
         for effect in effects {
             match effect {
-                Effect::Post { id, payload } => {
-                    let serial = self.outcome.wallet.as_ref().map_or(0, Wallet::serial);
+                Effect::Post { id, serial, payload } => {
                     self.outcome.dropped.retain(|dropped| *dropped != id);
                     self.outcome.posted.push((serial, id, payload));
                 }
@@ -125,15 +132,19 @@ impl<'a> Till<'a> {
                 }
                 Effect::Settled { name, amount, booked, transaction } => {
                     desk.tx.add_history(LedgerSeconds(booked), "out", amount, &transaction, &name)?;
-                    role.settled(desk, &name, booked)?;
+                    guarded(role, desk, "a payment", |role, desk| role.settled(desk, &name, booked))?;
                 }
-                Effect::Returned { name } => role.returned(desk, &name)?,
+                Effect::Returned { name } => {
+                    guarded(role, desk, "a returned payment", |role, desk| role.returned(desk, &name))?;
+                }
                 Effect::Received { index, amount, booked, transaction } => {
                     let task = desk.tx.task_of_address(index)?;
                     let note = task.map_or(String::from("received"), |task| format!("task:{task}"));
                     desk.tx.add_history(LedgerSeconds(booked), "in", amount, &transaction, &note)?;
                     if let Some(task) = task {
-                        role.received(desk, task, amount, booked)?;
+                        guarded(role, desk, "a received payment", |role, desk| {
+                            role.received(desk, task, amount, booked)
+                        })?;
                     }
                 }
                 Effect::Insufficient { name, need, have } => {

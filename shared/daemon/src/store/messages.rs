@@ -125,10 +125,16 @@ impl Tx<'_> {
     }
 
     /// Records an input that could not be handled.
-    pub fn quarantine(&self, milestone: u32, part: &Part, reason: &str) -> Result<(), StoreError> {
+    pub fn quarantine(
+        &self,
+        milestone: u32,
+        sender: &PartyId,
+        message: &MessageId,
+        reason: &str,
+    ) -> Result<(), StoreError> {
         self.connection
             .prepare_cached("INSERT INTO quarantine (milestone, sender, message, reason) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![milestone, part.header.sender.0, part.header.message.0, reason])?;
+            .execute(params![milestone, sender.0, message.0, reason])?;
         Ok(())
     }
 

@@ -29,7 +29,13 @@ pub fn choose(coins: &[Spend], need: u64, minimum: u64, count_max: usize) -> Opt
     groups.sort_by_key(|(amount, _)| std::cmp::Reverse(*amount));
     let mut choice = Choice { coins: vec![], rest: 0 };
     let mut sum = 0u64;
-    for (amount, group) in groups {
+    for (mut amount, mut group) in groups {
+        if group.len() > count_max && choice.coins.is_empty() {
+            // Dust sent to one address must not freeze what else is there: its richest coins go, the rest waits.
+            group.sort_by_key(|at| std::cmp::Reverse(coins[*at].amount));
+            group.truncate(count_max);
+            amount = group.iter().map(|at| coins[*at].amount).sum();
+        }
         if choice.coins.len() + group.len() > count_max {
             continue;
         }
@@ -86,6 +92,14 @@ mod tests {
     fn an_exact_sum_stops() {
         let choice = choose(&coins(&[(1, 100), (2, 50)]), 100, 50, 9).expect("enough");
         assert_eq!(choice, Choice { coins: vec![0], rest: 0 });
+    }
+
+    #[test]
+    fn dust_at_an_address_does_not_freeze_its_rich_coin() {
+        let mut amounts = vec![(1, 1); 20];
+        amounts.push((1, 500));
+        let choice = choose(&coins(&amounts), 100, 50, 9).expect("enough");
+        assert_eq!((choice.coins.len(), choice.coins[0], choice.rest), (9, 20, 408));
     }
 
     #[test]

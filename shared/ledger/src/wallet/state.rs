@@ -106,11 +106,6 @@ pub enum OrderState {
 }
 
 impl Wallet {
-    /// Number of transactions made so far.
-    pub fn serial(&self) -> u64 {
-        self.serial
-    }
-
     /// What the wallet holds.
     pub fn balance(&self) -> Balance {
         let mut balance = Balance::default();

@@ -259,6 +259,17 @@ fn what_arrives_at_an_address_that_has_signed_is_stranded() {
 }
 
 #[test]
+fn an_order_that_cannot_be_paid_does_not_hold_up_the_others() {
+    let mut world = World::new(1);
+    let effects = world.order("a", 10 * COIN);
+    assert!(matches!(effects[..], [Effect::Insufficient { .. }]), "{effects:?}");
+    let payload = posted(&world.order("b", 1_000_000));
+    world.post(&payload);
+    assert_eq!(settled(&world.milestone()), ["b"]);
+    assert_eq!(world.order("a", 10 * COIN), [], "said once");
+}
+
+#[test]
 fn an_order_too_close_to_its_expiry_is_never_posted() {
     let mut world = World::new(1);
     let order = NewOrder { name: "late".into(), to: [7; 32], amount: 1_000_000, expires: Some(world.now + 39) };

@@ -203,6 +203,23 @@ fn refusals_name_their_reason() {
 }
 
 #[test]
+fn what_runs_counts_as_unpaid_until_its_quote_says_what_it_was() {
+    let mut bench = Bench::new();
+    let mut task = accepted(&mut bench);
+    assert_eq!((task.time_allowed, task.unpaid), (Millis(2_000), Millis(0)));
+    task.handle(Input::Start, &mut bench.ctx());
+    assert_eq!(task.unpaid, Millis(2_000));
+    task.handle(run(100), &mut bench.ctx());
+    assert_eq!(task.unpaid, Millis(150), "metered and compile time");
+    let limits = ExposureLimits::default();
+    let seen = |ms| Exposure { of_submitter: Millis(ms), ..Exposure::default() };
+    assert!(limits.admits(seen(90_000), Millis(30_000)));
+    assert!(!limits.admits(seen(90_001), Millis(30_000)));
+    assert!(!limits.admits(Exposure { of_strangers: Millis(590_000), ..seen(0) }, Millis(30_000)));
+    assert!(limits.admits(Exposure { of_strangers: Millis(590_000), known: true, ..seen(0) }, Millis(30_000)));
+}
+
+#[test]
 fn who_has_paid_before_is_trusted_further() {
     let mut bench = Bench::new();
     let offer = offer();

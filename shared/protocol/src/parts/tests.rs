@@ -67,9 +67,15 @@ fn shapes_outside_the_limits_are_refused_before_the_signature_is_checked() {
         let signed = codec::encode(&part);
         read_now(&[&[0; SIGNATURE_LEN][..], &signed].concat())
     };
-    for (index, total, len) in
-        [(1, 1, 5), (0, 0, 5), (0, PARTS_MAX + 1, 5), (0, 1, PART_CHUNK_MAX + 1), (0, 1, 0), (0, 2, 5)]
-    {
+    for (index, total, len) in [
+        (u32::MAX, 1, 5),
+        (1, 1, 5),
+        (0, 0, 5),
+        (0, PARTS_MAX + 1, 5),
+        (0, 1, PART_CHUNK_MAX + 1),
+        (0, 1, 0),
+        (0, 2, 5),
+    ] {
         assert_eq!(shape(index, total, len), Err(PartError::Shape { index, total, len }), "{index} of {total}");
     }
     assert_eq!(read_now(b"short"), Err(PartError::Short));

@@ -101,6 +101,8 @@ fn a_quote_must_hold_against_the_pinned_offer() {
     assert!(matches!(error, QuoteError::TooLong { passed: Millis(4_000), .. }), "{error}");
     let error = refused(Quote { expires: LedgerSeconds(START + 41), ..quote() });
     assert!(matches!(error, QuoteError::TooSoon { .. }), "{error}");
+    let error = refused(Quote { expires: LedgerSeconds(u32::MAX), ..quote() });
+    assert!(matches!(error, QuoteError::TooLate { .. }), "{error}");
     assert_eq!(refused(Quote { locked_hash: Digest([0; 32]), ..quote() }), QuoteError::OtherResult);
 }
 
@@ -110,7 +112,10 @@ fn quote_and_result_come_in_any_order_and_twice() {
     assert_eq!(task.handle(Input::Heard(Body::Quote(quote())), now(START + 2)), []);
     assert_eq!(task.handle(Input::Heard(Body::Quote(quote())), now(START + 2)), []);
     let effects = task.handle(locked(), now(START + 3));
-    assert!(matches!(effects[..], [Effect::KeepLocked(_), Effect::Pay { .. }, Effect::Timer(_)]), "{effects:?}");
+    assert!(
+        matches!(effects[..], [Effect::KeepLocked(_), Effect::Pay { .. }, Effect::Timer(_), Effect::Timer(_)]),
+        "{effects:?}"
+    );
     assert_eq!(task.handle(locked(), now(START + 3)), [], "a second result changes nothing");
     assert_eq!(task.handle(Input::Heard(Body::Quote(quote())), now(START + 3)), [], "a second quote is not paid");
 }
@@ -158,6 +163,15 @@ fn the_right_key_opens_and_the_receipt_must_agree() {
 }
 
 #[test]
+fn a_key_that_never_comes_ends_the_task_at_its_timer() {
+    let mut task = paying();
+    let effects = task.handle(Input::PaymentSettled { booked: LedgerSeconds(START + 5) }, now(START + 5));
+    let [Effect::Timer(until)] = effects[..] else { panic!("{effects:?}") };
+    task.handle(Input::Tick { next: None }, now(until.0));
+    assert_eq!(failure(&task), &Failure::NotReleased);
+}
+
+#[test]
 fn a_receipt_that_contradicts_is_evidence_not_success() {
     type Change = fn(&mut ExecutionReceipt);
     let changes: [(&str, Change); 5] = [
@@ -191,9 +205,9 @@ fn nobody_answers_for_20_seconds_and_the_next_is_asked_then_127() {
 #[test]
 fn an_expired_quote_takes_the_payment_back() {
     let mut task = paying();
-    assert_eq!(task.handle(Input::Tick { next: None }, now(START + 1_000)), []);
-    assert_eq!(task.handle(Input::Tick { next: None }, now(START + 1_001)), [Effect::GiveUp]);
-    assert_eq!(task.handle(Input::Tick { next: None }, now(START + 1_002)), [], "once");
+    assert_eq!(task.handle(Input::Tick { next: None }, now(START + 960)), []);
+    assert_eq!(task.handle(Input::Tick { next: None }, now(START + 961)), [Effect::GiveUp], "40 milestones before");
+    assert_eq!(task.handle(Input::Tick { next: None }, now(START + 1_001)), [], "once");
     let mut late = task.clone();
     task.handle(Input::PaymentReturned, now(START + 1_010));
     assert_eq!(failure(&task), &Failure::NotPaid);
@@ -218,7 +232,7 @@ fn a_rejection_ends_with_126_and_a_cancel_is_told() {
 fn without_a_quote_the_deadline_ends_the_task() {
     let mut task = task();
     task.handle(locked(), now(START + 1));
-    let effects = task.handle(Input::Tick { next: None }, now(START + 601));
+    let effects = task.handle(Input::Tick { next: None }, now(START + 600));
     assert_eq!(effects, [Effect::Cancel(Box::new(offer(1)))]);
     assert_eq!(failure(&task), &Failure::NoQuote(LedgerSeconds(START + 600)));
 }
