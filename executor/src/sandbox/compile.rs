@@ -1,12 +1,13 @@
 //! The compile worker: wasm bytes in, artifact bytes out, nothing else in reach.
 
-use super::engine::engine;
 use super::job::{Ended, Job};
 use super::walls;
+use seccompiler::BpfProgram;
 use std::error::Error;
 use std::fs::File;
 use std::io::{Read, Write};
 use wasmparser::{Parser, Payload};
+use wasmtime::Engine;
 
 /// Bytes of a module: CPython has 26 MiB.
 pub const MAX_WASM_BYTES: u64 = 64 << 20;
@@ -35,10 +36,15 @@ fn functions(wasm: &[u8]) -> Result<u32, Box<dyn Error>> {
 }
 
 /// Compiles the module in `wasm` into `out`.
-pub fn work(job: &Job, wasm: File, mut out: File) -> Result<Ended, Box<dyn Error>> {
-    let engine = engine(false)?;
+pub fn work(
+    job: &Job,
+    engine: &Engine,
+    seccomp: &BpfProgram,
+    wasm: File,
+    mut out: File,
+) -> Result<Ended, Box<dyn Error>> {
     if job.walls.seccomp {
-        walls::seccomp()?;
+        walls::seccomp(seccomp)?;
     }
     let mut bytes = Vec::new();
     wasm.take(MAX_WASM_BYTES + 1).read_to_end(&mut bytes)?;

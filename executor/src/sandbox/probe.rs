@@ -2,6 +2,7 @@
 
 use super::job::{Ended, Job, Record, report};
 use super::{raw, walls};
+use seccompiler::BpfProgram;
 use std::error::Error;
 use std::ffi::CString;
 use std::fs::File;
@@ -34,11 +35,11 @@ pub const PROBES: &[(&str, &str, bool)] = &[
 
 /// `job.args` is the probe and the path of a file outside the task; one process each, so that one probe cannot
 /// disturb another.
-pub fn work(job: &Job, status: &File) -> Result<Ended, Box<dyn Error>> {
+pub fn work(job: &Job, seccomp: &BpfProgram, status: &File) -> Result<Ended, Box<dyn Error>> {
     let [name, outside] = &job.args[..] else { return Err("a probe needs its name and a file".into()) };
     let outside = CString::new(outside.as_str())?;
     if job.walls.seccomp {
-        walls::seccomp()?;
+        walls::seccomp(seccomp)?;
     }
     report(status, &Record::Started)?;
     let (result, refused) = match raw::probe(name, &outside, job.parent_pid) {

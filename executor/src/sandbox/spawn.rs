@@ -118,7 +118,7 @@ impl Idle {
         // From here on the worker is reaped by whoever watches it.
         self.child = None;
         let (pidfd, status) = (self.pidfd.try_clone()?, self.status.try_clone()?);
-        Ok(Worker { pid: self.pid, pidfd, status, pending: vec![], begun: Instant::now() })
+        Ok(Worker { pid: self.pid, pidfd, status, hung_up: false, pending: vec![], begun: Instant::now() })
     }
 }
 
@@ -128,6 +128,7 @@ pub struct Worker {
     pub pid: Pid,
     pidfd: OwnedFd,
     status: File,
+    hung_up: bool,
     pending: Vec<u8>,
     /// When it was started.
     pub begun: Instant,
@@ -149,8 +150,12 @@ impl Worker {
     }
 
     /// Waits for an event for at most `timeout`; true when the process has ended.
-    pub fn wait(&self, timeout: Duration, more: Option<BorrowedFd<'_>>) -> io::Result<bool> {
-        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN), PollFd::new(&self.status, PollFlags::IN)];
+    pub fn wait(&mut self, timeout: Duration, more: Option<BorrowedFd<'_>>) -> io::Result<bool> {
+        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+        // Once closed, the pipe would make every poll return at once while the process is still ending.
+        if !self.hung_up {
+            fds.push(PollFd::new(&self.status, PollFlags::IN));
+        }
         if let Some(fd) = &more {
             fds.push(PollFd::new(fd, PollFlags::IN));
         }
@@ -160,10 +165,9 @@ impl Worker {
             Err(error) => return Err(error.into()),
         }
         let ended = !fds[0].revents().is_empty();
-        // A closed status pipe of a living worker would make `poll` spin.
-        if !ended && fds[1].revents() == PollFlags::HUP {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let hung_up = self.hung_up || fds[1].revents() == PollFlags::HUP;
+        drop(fds);
+        self.hung_up = hung_up;
         Ok(ended)
     }
 

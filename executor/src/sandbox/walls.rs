@@ -183,8 +183,8 @@ pub fn seccomp_program() -> Result<BpfProgram> {
 }
 
 /// Applies the allow-list to every thread of this process.
-pub fn seccomp() -> Result<()> {
-    Ok(seccompiler::apply_filter_all_threads(&seccomp_program()?)?)
+pub fn seccomp(program: &BpfProgram) -> Result<()> {
+    Ok(seccompiler::apply_filter_all_threads(program)?)
 }
 
 /// Gives up every capability, which matters where the executor runs as root. Best effort: without the right to

@@ -5,10 +5,11 @@ use super::engine::{Limiter, engine};
 use super::job::{Ended, Job, Kind, Record, receive, report};
 use super::output::{CappedFile, Flood};
 use super::{compile, probe, raw, walls};
+use seccompiler::BpfProgram;
 use std::error::Error;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use wasmtime::{InstancePre, Linker, Store, Trap};
+use wasmtime::{Engine, InstancePre, Linker, Store, Trap};
 use wasmtime_wasi::cli::InputFile;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
@@ -33,6 +34,7 @@ pub fn main() -> ! {
 fn serve(status: &File) -> Result<Ended> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal, setsid};
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    let ready = Ready::prepare()?;
     let (job, fds) = receive(std::io::stdin().as_fd())?;
     // The parent may have died before the line above the last one.
     if getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(job.parent_pid) {
@@ -46,14 +48,14 @@ fn serve(status: &File) -> Result<Ended> {
     let landlock = walls::early(&job)?;
     let walled = Record::Walled { landlock };
     match job.kind {
-        Kind::Run => run(status, &job, fds),
+        Kind::Run => run(ready, status, &job, fds),
         Kind::Compile => {
             let [wasm, out] = take(fds)?;
-            compile::work(&job, wasm.into(), out.into())
+            compile::work(&job, &ready.engine, &ready.seccomp, wasm.into(), out.into())
         }
         Kind::Probe => {
             report(status, &walled)?;
-            probe::work(&job, status)
+            probe::work(&job, &ready.seccomp, status)
         }
     }
 }
@@ -70,28 +72,45 @@ struct State {
     limiter: Limiter,
 }
 
+/// What every run needs and no job changes: made while the worker waits for its job.
+struct Ready {
+    engine: Engine,
+    linker: Linker<State>,
+    runtime: tokio::runtime::Runtime,
+    seccomp: BpfProgram,
+}
+
+impl Ready {
+    fn prepare() -> Result<Self> {
+        let engine = engine(false)?;
+        let mut linker: Linker<State> = Linker::new(&engine);
+        p1::add_to_linker_async(&mut linker, |state| &mut state.wasi)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        Ok(Self { engine, linker, runtime, seccomp: walls::seccomp_program()? })
+    }
+}
+
 /// A guest that is loaded but has not run a single instruction.
 struct Guest {
     runtime: tokio::runtime::Runtime,
+    seccomp: BpfProgram,
     store: Store<State>,
     instance: InstancePre<State>,
 }
 
 /// Loads and runs; a module that does not load or link is refused, not failed.
-fn run(status: &File, job: &Job, fds: Vec<OwnedFd>) -> Result<Ended> {
-    match Guest::load(job, fds) {
+fn run(ready: Ready, status: &File, job: &Job, fds: Vec<OwnedFd>) -> Result<Ended> {
+    match Guest::load(ready, job, fds) {
         Ok(guest) => guest.run(status, job),
         Err(error) => Ok(Ended::Refused { text: clip(&format!("{error:#}")) }),
     }
 }
 
 impl Guest {
-    fn load(job: &Job, fds: Vec<OwnedFd>) -> wasmtime::Result<Self> {
+    fn load(ready: Ready, job: &Job, fds: Vec<OwnedFd>) -> wasmtime::Result<Self> {
         let [artifact, stdin, stdout, stderr] = take(fds).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
-        let engine = engine(false)?;
+        let Ready { engine, linker, runtime, seccomp } = ready;
         let module = raw::load_module(&engine, artifact.into())?;
-        let mut linker: Linker<State> = Linker::new(&engine);
-        p1::add_to_linker_async(&mut linker, |state| &mut state.wasi)?;
         let instance = linker.instantiate_pre(&module)?;
 
         let cap = job.limits.output_bytes;
@@ -110,18 +129,17 @@ impl Guest {
         let limiter = Limiter::new(job.limits.memory_max);
         let mut store = Store::new(&engine, State { wasi: wasi.build_p1(), limiter });
         store.limiter(|state| &mut state.limiter);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        Ok(Self { runtime, store, instance })
+        Ok(Self { runtime, seccomp, store, instance })
     }
 
     /// Raises the last wall, tells the executor and runs. A wasm `start` function runs while
     /// instantiating, so the record comes before that and not before `_start`.
     fn run(self, status: &File, job: &Job) -> Result<Ended> {
         if job.walls.seccomp {
-            walls::seccomp()?;
+            walls::seccomp(&self.seccomp)?;
         }
         report(status, &Record::Started)?;
-        let Self { runtime, mut store, instance } = self;
+        let Self { runtime, mut store, instance, .. } = self;
         let ended = runtime.block_on(async {
             let instance = instance.instantiate_async(&mut store).await?;
             let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
