@@ -18,6 +18,9 @@ use crate::config::Config;
 /// Unpaid work older than this does not count any more: pools refill by the hour.
 const EXPOSURE_WINDOW_S: u32 = 3_600;
 
+/// Ids tried for one task before it is given up: each one taken cost somebody else an accepted task.
+const LOCAL_IDS_MAX: u8 = 8;
+
 /// A task as an executor stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
@@ -136,7 +139,8 @@ impl ExecutorRole {
     }
 
     fn submitted(&mut self, desk: &mut Desk<'_>, id: TaskId, from: PartyId, submit: &Submit) -> Result<(), StoreError> {
-        if desk.tx.task::<Stored>(&id)?.is_some() {
+        let (local, row) = find(desk, id, &from)?;
+        if row.is_some() {
             return Ok(());
         }
         let offer = desk.tx.offer(&submit.offer)?;
@@ -152,14 +156,14 @@ impl ExecutorRole {
         match executor::accept(id, from, submit, &house, &ctx) {
             Ok((task, effects)) => {
                 let blob = desk.tx.put_blob(&codec::encode(submit))?;
-                desk.event(&id, &Seen::Accepted { submitter: from, position: house.queue })?;
-                let mut row = row(Stored { task, submit: blob }, desk.now.time);
+                desk.event(&local, &Seen::Accepted { submitter: from, position: house.queue })?;
+                let mut row = new_row(local, Stored { task, submit: blob }, desk.now.time);
                 self.queued += 1;
                 self.carry_out(desk, &mut row, effects, None)?;
                 save(desk, row)
             }
             Err(reject) => {
-                desk.event(&id, &Seen::Rejected { submitter: from, reason: &reject.text })?;
+                desk.event(&local, &Seen::Rejected { submitter: from, reason: &reject.text })?;
                 refuse(desk, id, from, submit, reject)
             }
         }
@@ -175,7 +179,7 @@ impl ExecutorRole {
         let after = phase(&row.state.task.state);
         self.count(before, after);
         if before != after {
-            note(desk, &row.state.task)?;
+            note(desk, &row.id, &row.state.task)?;
         }
         self.carry_out(desk, &mut row, effects, Some(index))?;
         if matches!(before, "queued" | "running") && !row.state.task.is_active() {
@@ -214,14 +218,14 @@ impl ExecutorRole {
                     desk.send(&reader, &Letter { task: task.id, body }, not_after)?;
                 }
                 Effect::Run => desk.run_once(&RunGuest {
-                    task: task.id,
+                    task: row.id,
                     submit: row.state.submit,
                     limits: task.limits,
                     time_allowed: task.time_allowed,
                 })?,
-                Effect::Stop => desk.stop(task.id),
+                Effect::Stop => desk.stop(row.id),
                 Effect::Watch => {
-                    let (index, _) = desk.fresh_address("quote", Some(&task.id))?;
+                    let (index, _) = desk.fresh_address("quote", Some(&row.id))?;
                     if next_index != Some(index) {
                         return Err(StoreError::Rule("the quoted address is not the one that was burnt".into()));
                     }
@@ -229,11 +233,11 @@ impl ExecutorRole {
                 }
                 Effect::Unwatch(address) => desk.unwatch(&address)?,
                 Effect::Refund { number, to, amount } => {
-                    desk.event(&task.id, &Seen::Refunding { amount: amount.0 })?;
-                    let name = format!("refund:{}:{number}", task.id);
+                    desk.event(&row.id, &Seen::Refunding { amount: amount.0 })?;
+                    let name = format!("refund:{}:{number}", row.id);
                     desk.pay(NewOrder { name, to: to.0, amount: amount.0, expires: None });
                 }
-                Effect::Timer(at) => desk.tx.add_timer(&task.id, at)?,
+                Effect::Timer(at) => desk.tx.add_timer(&row.id, at)?,
             }
         }
         Ok(())
@@ -253,15 +257,28 @@ fn refuse(desk: &mut Desk<'_>, id: TaskId, to: PartyId, submit: &Submit, reject:
     desk.send(&reader, &Letter { task: id, body: Body::Reject(reject) }, not_after)
 }
 
-fn row(state: Stored, now: LedgerSeconds) -> TaskRow<Stored> {
-    TaskRow {
-        id: state.task.id,
-        party: state.task.reply.party,
-        phase: String::new(),
-        created: now,
-        unpaid: state.task.unpaid,
-        state,
+/// The row of a submitter's task, or the id to keep it under. Submitters choose ids, so two may choose the same, one of
+/// them in bad faith: whoever comes second is kept under an id of ours. Messages carry the submitter's own.
+fn find(desk: &Desk<'_>, id: TaskId, party: &PartyId) -> Result<(TaskId, Option<TaskRow<Stored>>), StoreError> {
+    for attempt in 0..LOCAL_IDS_MAX {
+        let local = if attempt == 0 { id } else { local_id(id, party, attempt) };
+        match desk.tx.task::<Stored>(&local)? {
+            Some(row) if row.party != *party => {}
+            row => return Ok((local, row)),
+        }
     }
+    Err(StoreError::Rule(format!("others hold every id that task {id} could be kept under")))
+}
+
+fn local_id(id: TaskId, party: &PartyId, attempt: u8) -> TaskId {
+    let Digest(hash) = Digest::of("tarefa/local-task", &[&party.0, &id.0, &[attempt]]);
+    let mut local = [0; 16];
+    local.copy_from_slice(&hash[..16]);
+    TaskId(local)
+}
+
+fn new_row(id: TaskId, state: Stored, now: LedgerSeconds) -> TaskRow<Stored> {
+    TaskRow { id, party: state.task.reply.party, phase: String::new(), created: now, unpaid: state.task.unpaid, state }
 }
 
 fn save(desk: &Desk<'_>, mut row: TaskRow<Stored>) -> Result<(), StoreError> {
@@ -281,7 +298,7 @@ pub fn phase(state: &State) -> &'static str {
     }
 }
 
-fn note(desk: &mut Desk<'_>, task: &Task) -> Result<(), StoreError> {
+fn note(desk: &mut Desk<'_>, id: &TaskId, task: &Task) -> Result<(), StoreError> {
     let seen = match &task.state {
         State::Queued { .. } => return Ok(()),
         State::Running { .. } => Seen::Running,
@@ -291,7 +308,7 @@ fn note(desk: &mut Desk<'_>, task: &Task) -> Result<(), StoreError> {
         State::Released { received, .. } => Seen::Released { received: received.0 },
         State::Closed { why, .. } => Seen::Closed { why: *why },
     };
-    desk.event(&task.id, &seen)
+    desk.event(id, &seen)
 }
 
 impl Role for ExecutorRole {
@@ -303,8 +320,8 @@ impl Role for ExecutorRole {
         match letter.body {
             Body::Submit(submit) => self.submitted(desk, letter.task, header.sender, &submit),
             Body::Cancel => {
-                let theirs = desk.tx.task::<Stored>(&letter.task)?.is_some_and(|row| row.party == header.sender);
-                if theirs { self.feed(desk, &letter.task, Input::Cancel) } else { Ok(()) }
+                let (local, row) = find(desk, letter.task, &header.sender)?;
+                if row.is_some() { self.feed(desk, &local, Input::Cancel) } else { Ok(()) }
             }
             Body::Offer(_)
             | Body::Reject(_)
@@ -331,6 +348,10 @@ impl Role for ExecutorRole {
 
     fn timer(&mut self, desk: &mut Desk<'_>, task: TaskId) -> Result<(), StoreError> {
         self.feed(desk, &task, Input::Tick)
+    }
+
+    fn delivered(&mut self, _: &mut Desk<'_>, _: TaskId) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn answered(&mut self, desk: &mut Desk<'_>, task: TaskId, answer: Answer) -> Result<(), StoreError> {
@@ -373,3 +394,6 @@ impl Role for ExecutorRole {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

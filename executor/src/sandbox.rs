@@ -96,10 +96,19 @@ impl Sandbox {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes a guest known, so that it can be stopped from now on, whenever its thread begins.
+    fn register(&self, task: TaskId) -> Arc<AtomicBool> {
+        let cancel = Arc::new(AtomicBool::new(false));
+        self.lock().insert(task, cancel.clone());
+        cancel
+    }
+
     /// Runs one guest to its end. Blocks the thread.
     pub fn run_blocking(&self, guest: &RunGuest, submit: &[u8]) -> Result<Execution, RunError> {
-        let cancel = Arc::new(AtomicBool::new(false));
-        self.lock().insert(guest.task, cancel.clone());
+        self.run_registered(guest, submit, self.register(guest.task))
+    }
+
+    fn run_registered(&self, guest: &RunGuest, submit: &[u8], cancel: Arc<AtomicBool>) -> Result<Execution, RunError> {
         let dir = self.tasks.join(guest.task.to_string());
         let result = self.run_in(&dir, guest, submit, cancel);
         self.lock().remove(&guest.task);
@@ -265,9 +274,10 @@ pub struct Performer(pub Arc<Sandbox>);
 impl Perform for Performer {
     fn run(&self, guest: RunGuest, submit: Vec<u8>) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let sandbox = self.0.clone();
+        let cancel = sandbox.register(guest.task);
         Box::pin(async move {
             let task = guest.task;
-            let run = tokio::task::spawn_blocking(move || sandbox.run_blocking(&guest, &submit));
+            let run = tokio::task::spawn_blocking(move || sandbox.run_registered(&guest, &submit, cancel));
             match run.await {
                 Ok(Ok(execution)) => Answer::Executed(Box::new(execution)),
                 Ok(Err(RunError::BadModule(text))) => Answer::BadModule(text),

@@ -177,6 +177,7 @@ impl SubmitterRole {
                     desk.event(&id, &Seen::ResultReceived { bytes: locked.len() as u64 })?;
                     desk.tx.put_blob(&locked)?;
                 }
+                Effect::DropLocked(hash) => desk.tx.drop_blob(&hash)?,
                 Effect::Pay { address, amount, expires } => desk.pay(NewOrder {
                     name: order_of_task(&id),
                     to: address.0,
@@ -338,6 +339,10 @@ impl Role for SubmitterRole {
     fn timer(&mut self, desk: &mut Desk<'_>, task: TaskId) -> Result<(), StoreError> {
         let next = self.next_offer(desk, &task)?;
         self.feed(desk, &task, Input::Tick { next })
+    }
+
+    fn delivered(&mut self, desk: &mut Desk<'_>, task: TaskId) -> Result<(), StoreError> {
+        self.feed(desk, &task, Input::Delivered)
     }
 
     fn answered(&mut self, _: &mut Desk<'_>, _: TaskId, _: Answer) -> Result<(), StoreError> {

@@ -64,7 +64,7 @@ pub fn balance(engine: &Engine, address: &[u8; 32]) -> u64 {
 fn coins(engine: &Engine, address: &[u8; 32]) -> Vec<Spend> {
     let coin = |id| {
         let output = engine.output(id)?;
-        build::plain(&output.output).map(|(address, amount)| Spend { id: *id, amount, address, index: 0 })
+        build::plain(&output.output).map(|(address, amount)| Spend { id: *id, amount, address, index: 0, packed: None })
     };
     engine.unspent_of(address).take(build::COUNT_MAX).filter_map(coin).collect()
 }

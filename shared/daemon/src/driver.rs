@@ -60,13 +60,20 @@ pub struct StoredCursor {
 /// Something to post.
 #[derive(Debug, Clone)]
 pub struct Post {
-    /// For [`Driver::not_posted`].
+    /// For [`Driver::posted`].
     pub key: PostKey,
     /// The payload of the next block.
     pub payload: Payload,
 }
 
-/// Which payload failed to be posted.
+impl Post {
+    /// Whether money waits for it.
+    pub(crate) fn is_transaction(&self) -> bool {
+        matches!(self.key, PostKey::Transaction(_))
+    }
+}
+
+/// Which payload a post is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostKey {
     /// A part of a message.
@@ -375,7 +382,7 @@ impl<R: Role> Driver<R> {
         std::mem::take(&mut self.due)
     }
 
-    /// Payloads to post now, in order. They count as posted until [`Self::not_posted`].
+    /// Payloads to post now, in order; each comes again only after [`Self::posted`] said what became of it.
     pub fn take_posts(&mut self) -> Result<Vec<Post>, StoreError> {
         let milestone = self.now.milestone;
         let mut posts = vec![];
@@ -409,11 +416,13 @@ impl<R: Role> Driver<R> {
         due.then(|| announcement.clone())
     }
 
-    /// A post failed: it is due again.
-    pub fn not_posted(&mut self, key: PostKey) {
+    /// What became of a post: one that failed is due again at once, one that worked if no milestone references it.
+    pub fn posted(&mut self, key: PostKey, done: bool) {
+        let milestone = done.then_some(self.now.milestone);
         match key {
-            PostKey::Part(sequence) => self.parts.not_posted(sequence),
-            PostKey::Transaction(id) => self.transactions.not_posted_hash(&id),
+            PostKey::Part(sequence) => self.parts.posted(sequence, milestone),
+            PostKey::Transaction(id) => self.transactions.posted_hash(&id, milestone),
+            PostKey::Announcement if done => {}
             PostKey::Announcement => self.announced = None,
         }
     }

@@ -53,6 +53,9 @@ pub trait Role: Send + 'static {
     /// A timer of this task is due.
     fn timer(&mut self, desk: &mut Desk<'_>, task: TaskId) -> Result<(), StoreError>;
 
+    /// Every part that was sent about this task is referenced.
+    fn delivered(&mut self, desk: &mut Desk<'_>, task: TaskId) -> Result<(), StoreError>;
+
     /// An effect that runs once ended.
     fn answered(&mut self, desk: &mut Desk<'_>, task: TaskId, answer: Answer) -> Result<(), StoreError>;
 

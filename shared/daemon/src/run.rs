@@ -1,5 +1,6 @@
 //! The loop around a driver: poll, post, run effects, listen to the user. Decides nothing.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,6 +53,15 @@ pub enum RunError {
         stored: LedgerId,
         /// Of the node.
         found: LedgerId,
+    },
+    /// A new store needs milestone 1 once.
+    #[error(
+        "the node has pruned its milestones up to {pruned}, and milestone 1 names the ledger: point --node at one with \
+         the whole history once; afterwards any node will do"
+    )]
+    NoOrigin {
+        /// Newest pruned milestone.
+        pruned: u32,
     },
 }
 
@@ -108,7 +118,7 @@ impl<R: Role> Handle<R> {
 }
 
 enum Happened {
-    NotPosted(PostKey),
+    Posted { key: PostKey, done: bool },
     Answered(i64, TaskId, Answer),
 }
 
@@ -150,25 +160,24 @@ pub struct StartAt {
 }
 
 const LEDGER: &str = "ledger";
-const COORDINATOR: &str = "coordinator";
 
 /// Binds a store to the ledger it met first. Pins the coordinator's keys at that moment.
+///
+/// A bound store may meet a node that has pruned milestone 1: the pinned keys and the id of the last milestone read
+/// still tell its ledger from any other.
 fn bind(store: &mut Store, network: &Network) -> Result<(LedgerId, Coordinator), RunError> {
-    let found = LedgerId::of(&network.coordinator.keys, &network.first);
-    let stored: Option<LedgerId> = store.read(|tx| tx.get(LEDGER))?;
-    match stored {
-        Some(stored) if stored != found => Err(RunError::OtherLedger { stored, found }),
-        Some(_) => {
-            let keys: Vec<[u8; 32]> = store.read(|tx| tx.get(COORDINATOR))?.unwrap_or_default();
-            Ok((found, Coordinator { threshold: keys.len(), keys }))
+    let stored: Option<(LedgerId, Vec<[u8; 32]>)> = store.read(|tx| tx.get(LEDGER))?;
+    match (stored, &network.origin) {
+        (Some((stored, _)), Some((coordinator, first))) if stored != LedgerId::of(&coordinator.keys, first) => {
+            Err(RunError::OtherLedger { stored, found: LedgerId::of(&coordinator.keys, first) })
         }
-        None => {
-            store.commit(|tx| {
-                tx.set(LEDGER, &found)?;
-                tx.set(COORDINATOR, &network.coordinator.keys)
-            })?;
-            Ok((found, network.coordinator.clone()))
+        (Some((stored, keys)), _) => Ok((stored, Coordinator { threshold: keys.len(), keys })),
+        (None, Some((coordinator, first))) => {
+            let found = LedgerId::of(&coordinator.keys, first);
+            store.commit(|tx| tx.set(LEDGER, &(found, &coordinator.keys)))?;
+            Ok((found, coordinator.clone()))
         }
+        (None, None) => Err(RunError::NoOrigin { pruned: network.pruned }),
     }
 }
 
@@ -246,7 +255,7 @@ impl<T: Tangle, R: Role, P: Perform> Runner<T, R, P> {
                 () = until_set(&mut shutdown) => return Ok(()),
                 Some(command) = self.commands.recv() => command(&mut self.driver),
                 Some(happened) = self.happened.1.recv() => match happened {
-                    Happened::NotPosted(key) => self.driver.not_posted(key),
+                    Happened::Posted { key, done } => self.driver.posted(key, done),
                     Happened::Answered(id, task, answer) => self.driver.answer(id, task, answer)?,
                 },
                 () = tokio::time::sleep_until(next_poll) => match self.poll().await {
@@ -318,26 +327,38 @@ impl<T: Tangle, R: Role, P: Perform> Runner<T, R, P> {
     }
 }
 
-/// Posts what it is given, in order, as one chain per batch.
+/// Posts what it is given: transactions first, the parts of messages as one chain in their order.
 async fn post_all<T: Tangle>(
     tangle: Arc<T>,
     mut posts: mpsc::UnboundedReceiver<Vec<Post>>,
-    failed: mpsc::Sender<Happened>,
+    said: mpsc::Sender<Happened>,
 ) {
     let mut backoff = Backoff::default();
-    while let Some(batch) = posts.recv().await {
-        let mut chain = Chain::default();
-        for post in batch {
-            let Err(error) = chain.post(&*tangle, post.payload).await else {
-                backoff.succeeded();
-                continue;
-            };
-            let wait = backoff.failed();
-            tracing::warn!(%error, "a block was not posted, trying again");
-            if failed.send(Happened::NotPosted(post.key)).await.is_err() {
-                return;
+    let mut chain = Chain::default();
+    let mut waiting: VecDeque<Post> = VecDeque::new();
+    loop {
+        if waiting.is_empty() {
+            chain = Chain::default();
+            let Some(batch) = posts.recv().await else { return };
+            waiting.extend(batch);
+        }
+        // A payment must not wait behind the parts of a large upload.
+        while let Ok(batch) = posts.try_recv() {
+            let (money, parts) = batch.into_iter().partition::<Vec<_>, _>(Post::is_transaction);
+            waiting.extend(parts);
+            money.into_iter().rev().for_each(|post| waiting.push_front(post));
+        }
+        let Some(post) = waiting.pop_front() else { continue };
+        let result = chain.post(&*tangle, post.payload).await;
+        if said.send(Happened::Posted { key: post.key, done: result.is_ok() }).await.is_err() {
+            return;
+        }
+        match result {
+            Ok(_) => backoff.succeeded(),
+            Err(error) => {
+                tracing::warn!(%error, "a block was not posted, trying again");
+                tokio::time::sleep(backoff.failed()).await;
             }
-            tokio::time::sleep(wait).await;
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::Error;
 use iota_sdk::types::block::address::{Address, Ed25519Address};
 use iota_sdk::types::block::input::{Input, UtxoInput};
 use iota_sdk::types::block::output::unlock_condition::AddressUnlockCondition;
-use iota_sdk::types::block::output::{BasicOutputBuilder, InputsCommitment, Output};
+use iota_sdk::types::block::output::{BasicOutput, BasicOutputBuilder, InputsCommitment, Output};
 use iota_sdk::types::block::parent::Parents;
 use iota_sdk::types::block::payload::transaction::{RegularTransactionEssence, TransactionEssence};
 use iota_sdk::types::block::payload::{Payload, TaggedDataPayload, TransactionPayload};
@@ -24,8 +25,8 @@ pub trait Signer {
     fn sign(&self, index: u32, message: &[u8]) -> ([u8; 32], [u8; 64]);
 }
 
-/// A plain output to spend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An output to spend.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spend {
     /// Which.
     pub id: OutputId,
@@ -35,6 +36,8 @@ pub struct Spend {
     pub address: [u8; 32],
     /// Index of the key of that address.
     pub index: u32,
+    /// Its bytes, where it has more than an amount and an address.
+    pub packed: Option<Vec<u8>>,
 }
 
 /// A tagged-data payload.
@@ -65,10 +68,31 @@ pub fn plain_output(address: [u8; 32], amount: u64, params: &ProtocolParameters)
 
 /// Address and amount of an output that counts as money received: exactly one unlock condition, the address
 /// (`market.md`, payment rule 3). Anything else can be taken back, delayed, or is not ours to spend.
-pub fn plain(output: &Output) -> Option<([u8; 32], u64)> {
+pub fn counts(output: &Output) -> Option<([u8; 32], u64)> {
     let Output::Basic(basic) = output else { return None };
-    let Address::Ed25519(address) = basic.simple_deposit_address()? else { return None };
-    Some((**address, basic.amount()))
+    let Address::Ed25519(address) = basic.address() else { return None };
+    (basic.unlock_conditions().len() == 1).then_some((**address, basic.amount()))
+}
+
+/// As [`counts`], and with no features or native tokens: amount and address are all there is to it.
+pub fn plain(output: &Output) -> Option<([u8; 32], u64)> {
+    let bare = output.features().is_none_or(|features| features.is_empty()) && !has_tokens(output);
+    counts(output).filter(|_| bare)
+}
+
+/// Whether it holds native tokens, which a transaction that does not name them again burns.
+pub fn has_tokens(output: &Output) -> bool {
+    output.native_tokens().is_some_and(|tokens| !tokens.is_empty())
+}
+
+fn output_of(spend: &Spend, params: &ProtocolParameters) -> Result<Output, Error> {
+    match &spend.packed {
+        None => plain_output(spend.address, spend.amount, params),
+        // The wallet packed them itself: that they do not unpack means a damaged store.
+        Some(bytes) => {
+            Output::unpack_verified(bytes.as_slice(), params).map_err(|_| Error::InvalidOutputKind(BasicOutput::KIND))
+        }
+    }
 }
 
 /// A signed transaction that moves `inputs` to `outputs` (address, amount), with an optional note.
@@ -79,8 +103,7 @@ pub fn transaction(
     signer: &dyn Signer,
     params: &ProtocolParameters,
 ) -> Result<TransactionPayload, Error> {
-    let spent =
-        inputs.iter().map(|spend| plain_output(spend.address, spend.amount, params)).collect::<Result<Vec<_>, _>>()?;
+    let spent = inputs.iter().map(|spend| output_of(spend, params)).collect::<Result<Vec<_>, _>>()?;
     let created =
         outputs.iter().map(|(to, amount)| plain_output(*to, *amount, params)).collect::<Result<Vec<_>, _>>()?;
     let ids = inputs.iter().map(|spend| Input::from(UtxoInput::from(spend.id))).collect::<Vec<_>>();

@@ -25,14 +25,23 @@ pub struct Delivery {
 struct Waiting {
     hash: PayloadHash,
     not_after: u32,
-    posted: Option<u32>,
+    post: Posting,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Posting {
+    Due,
+    /// Handed to the poster, which may take long: it does not get the payload twice.
+    InFlight,
+    /// Posted at this milestone.
+    Posted(u32),
 }
 
 impl Delivery {
     /// Takes a payload on. One that is already under way is not taken twice.
     pub fn add(&mut self, sequence: Sequence, hash: PayloadHash, not_after: u32) {
         if self.by_hash.insert(hash, sequence).is_none() {
-            self.waiting.insert(sequence, Waiting { hash, not_after, posted: None });
+            self.waiting.insert(sequence, Waiting { hash, not_after, post: Posting::Due });
         }
     }
 
@@ -48,29 +57,34 @@ impl Delivery {
         self.remove(hash)
     }
 
-    /// Payloads to post now, oldest first; they count as posted from now on.
+    /// Payloads to post now, oldest first; each is out of reach until [`Self::posted`] says what became of it.
     pub fn due(&mut self, milestone: u32) -> Vec<Sequence> {
         let mut due = vec![];
         for (sequence, waiting) in &mut self.waiting {
-            if waiting.posted.is_none_or(|posted| milestone >= posted + REPOST_AFTER_MILESTONES) {
-                waiting.posted = Some(milestone);
+            let is_due = match waiting.post {
+                Posting::Due => true,
+                Posting::InFlight => false,
+                Posting::Posted(at) => milestone >= at + REPOST_AFTER_MILESTONES,
+            };
+            if is_due {
+                waiting.post = Posting::InFlight;
                 due.push(*sequence);
             }
         }
         due
     }
 
-    /// The post failed: it is due again at once.
-    pub fn not_posted(&mut self, sequence: Sequence) {
+    /// The payload was posted at this milestone, or, for `None`, could not be: then it is due again at once.
+    pub fn posted(&mut self, sequence: Sequence, milestone: Option<u32>) {
         if let Some(waiting) = self.waiting.get_mut(&sequence) {
-            waiting.posted = None;
+            waiting.post = milestone.map_or(Posting::Due, Posting::Posted);
         }
     }
 
-    /// As [`Self::not_posted`], by the payload.
-    pub fn not_posted_hash(&mut self, hash: &PayloadHash) {
+    /// As [`Self::posted`], by the payload.
+    pub fn posted_hash(&mut self, hash: &PayloadHash, milestone: Option<u32>) {
         if let Some(sequence) = self.by_hash.get(hash).copied() {
-            self.not_posted(sequence);
+            self.posted(sequence, milestone);
         }
     }
 
@@ -120,17 +134,18 @@ mod tests {
     fn everything_is_due_once_then_again_after_three_milestones() {
         let mut delivery = three();
         assert_eq!(delivery.due(10), [1, 2, 3]);
-        assert_eq!(delivery.due(11), [] as [u64; 0]);
+        assert_eq!(delivery.due(20), [] as [u64; 0], "a slow poster has them still");
+        (1..=3).for_each(|sequence| delivery.posted(sequence, Some(20)));
         assert_eq!(delivery.referenced(&[2; 32]), Some(2));
-        assert_eq!(delivery.due(12), [] as [u64; 0]);
-        assert_eq!(delivery.due(13), [1, 3]);
+        assert_eq!(delivery.due(22), [] as [u64; 0]);
+        assert_eq!(delivery.due(23), [1, 3]);
     }
 
     #[test]
     fn a_failed_post_is_due_at_once() {
         let mut delivery = three();
         delivery.due(10);
-        delivery.not_posted(2);
+        delivery.posted(2, None);
         assert_eq!(delivery.due(10), [2]);
     }
 

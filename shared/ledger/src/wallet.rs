@@ -163,15 +163,16 @@ impl Wallet {
 
     fn confirmed(&mut self, confirmed: &Confirmed, ctx: &Ctx<'_>, effects: &mut Vec<Effect>) {
         for (id, output) in &confirmed.created {
-            let Some((address, amount)) = build::plain(output) else { continue };
+            let Some((address, amount)) = build::counts(output) else { continue };
             let Some(index) = (ctx.own)(&address) else { continue };
             let transaction: [u8; 32] = **id.transaction_id();
             let key = OutputKey::from(id);
             if self.coins.contains_key(&key) {
                 continue;
             }
-            let stranded = self.signed.contains(&index);
-            self.coins.insert(key, Coin { index, address, amount, reserved: false, stranded });
+            let stranded = self.signed.contains(&index) || build::has_tokens(output);
+            let packed = build::plain(output).is_none().then(|| output.pack_to_vec());
+            self.coins.insert(key, Coin { index, address, amount, reserved: false, stranded, packed });
             if !self.sent.contains_key(&transaction) {
                 effects.push(Effect::Received { index, amount, booked: confirmed.timestamp, transaction });
             }
@@ -281,7 +282,7 @@ impl Wallet {
         }
         match chosen {
             Some(choice) => {
-                let inputs = choice.coins.iter().map(|at| coins[*at]).collect();
+                let inputs = choice.coins.iter().map(|at| coins[*at].clone()).collect();
                 self.send(inputs, paid, ctx, effects)
             }
             None => Ok(()),

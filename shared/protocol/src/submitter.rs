@@ -3,18 +3,20 @@
 //! A task is paid at most once, whoever answers: `Paying` is entered from one quote only, and no state after
 //! it accepts another.
 
+mod types;
+
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Address, Digest, PartyId, TaskId};
+pub use types::{Early, Effect, Failure, Input, QuoteError, State};
+
+use crate::ids::{Digest, PartyId, TaskId};
 use crate::limits::{
     ANSWER_TIMEOUT_S, MESSAGE_LIFE_S, METERING_TOLERANCE, PAYMENT_MARGIN_MILESTONES, QUOTE_VALID_MAX_S,
 };
-use crate::message::{Body, Quote, Reject};
+use crate::message::{Body, Quote, Reject, RejectCode};
 use crate::money::BaseUnits;
 use crate::offer::KnownOffer;
-use crate::receipt::{ExecutionReceipt, SignedReceipt};
-use crate::result::Outcome;
-use crate::seal::ResultKey;
+use crate::receipt::ExecutionReceipt;
 use crate::time::{LedgerSeconds, Millis, Now};
 
 /// One task, asked of one executor after the other until one answers.
@@ -34,192 +36,16 @@ pub struct Task {
     pub asked: KnownOffer,
     /// When it was asked (ledger time).
     pub asked_at: LedgerSeconds,
+    /// Until then it may stay silent; counted from when the whole submit was referenced, unknown before.
+    pub answer_by: Option<LedgerSeconds>,
     /// Executors asked before.
     pub tried: Vec<PartyId>,
+    /// Why the executor asked now is out: the next one is asked at the next tick.
+    pub refusal: Option<Failure>,
     /// Content hash of the locked result, once it is here.
     pub locked: Option<Digest>,
     /// Where it stands.
     pub state: State,
-}
-
-/// What has been exchanged so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum State {
-    /// The submit is on its way.
-    Sent,
-    /// In the executor's queue.
-    Accepted,
-    /// A good quote is here, its locked result is not yet.
-    Quoted(Quote),
-    /// The payment order is with the wallet.
-    Paying {
-        /// What is paid.
-        quote: Quote,
-        /// The order is being taken back because the quote expired.
-        giving_up: bool,
-    },
-    /// Paid; waits for the key.
-    Paid(Quote),
-    /// Opened, verified, kept.
-    Done {
-        /// How the guest ended.
-        outcome: Outcome,
-        /// What was paid.
-        price: BaseUnits,
-        /// Billed time.
-        metered: Millis,
-    },
-    /// Ended without a result.
-    Failed(Failure),
-}
-
-/// Why a task ended without a result.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Failure {
-    /// Nobody answered in time.
-    #[error("nobody answered within {ANSWER_TIMEOUT_S} s ({asked} asked): is an executor running? `tarefa market ls`")]
-    Unanswered {
-        /// Executors asked.
-        asked: u32,
-    },
-    /// The executor said no.
-    #[error("the executor rejected the task: {text}")]
-    Rejected {
-        /// Its words.
-        text: String,
-    },
-    /// The quote does not hold against the pinned offer.
-    #[error("the quote was refused: {0}")]
-    BadQuote(QuoteError),
-    /// No quote before the deadline.
-    #[error("no quote before the deadline at ledger time {0}; nothing was paid")]
-    NoQuote(LedgerSeconds),
-    /// The wallet could not pay in time.
-    #[error("the payment was not booked before the quote expired; what was sent late is refunded by the executor")]
-    NotPaid,
-    /// Paid, and the executor kept the key.
-    #[error("paid, but the executor has not released the result; the paid quote is kept as evidence")]
-    NotReleased,
-    /// Paid, and the key does not open a result that fits the quote.
-    #[error("paid, but the released result is wrong: {0}")]
-    BadResult(String),
-    /// We cancelled.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-/// A quote that is not paid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum QuoteError {
-    /// Above the submitter's limit.
-    #[error("it asks {price}, above --max-price {max}")]
-    AboveMax {
-        /// Asked.
-        price: BaseUnits,
-        /// Allowed.
-        max: BaseUnits,
-    },
-    /// Not the price of the pinned offer for that time.
-    #[error("it asks {price} for {metered}, the offer says {expected}")]
-    NotTheOffer {
-        /// Asked.
-        price: BaseUnits,
-        /// Billed time.
-        metered: Millis,
-        /// By the offer.
-        expected: BaseUnits,
-    },
-    /// Another offer than the pinned one.
-    #[error("it relies on another offer than the one this task pinned")]
-    OtherOffer,
-    /// More time than has passed.
-    #[error("it bills {metered}, but only {passed} have passed since the task was sent")]
-    TooLong {
-        /// Billed.
-        metered: Millis,
-        /// Passed on the ledger, with tolerance.
-        passed: Millis,
-    },
-    /// Too close to its expiry to pay safely.
-    #[error("it expires at {expires}, too soon to pay safely (ledger time is {now})")]
-    TooSoon {
-        /// Its expiry.
-        expires: LedgerSeconds,
-        /// Ledger time.
-        now: LedgerSeconds,
-    },
-    /// So far away that the payment could hang for ever.
-    #[error("it expires at {expires}, further away than any honest quote (ledger time is {now})")]
-    TooLate {
-        /// Its expiry.
-        expires: LedgerSeconds,
-        /// Ledger time.
-        now: LedgerSeconds,
-    },
-    /// The locked result is not the one the quote is about.
-    #[error("it is about another result than the one that was delivered")]
-    OtherResult,
-}
-
-/// What can happen to a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// The executor we asked says something.
-    Heard(Body),
-    /// The payment transaction is included.
-    PaymentSettled {
-        /// When it was booked.
-        booked: LedgerSeconds,
-    },
-    /// The order was taken back: its money is ours again.
-    PaymentReturned,
-    /// The driver opened the result with the released key.
-    Opened {
-        /// The receipt, its signature verified.
-        receipt: Box<ExecutionReceipt>,
-        /// Content hash of the plain result.
-        result: Digest,
-    },
-    /// The released key did not open it.
-    NotOpened(String),
-    /// The user does not want it any more.
-    Cancel,
-    /// A timer is due; the next executor to ask, if there is one.
-    Tick {
-        /// Best offer of an executor not tried yet.
-        next: Option<Box<KnownOffer>>,
-    },
-}
-
-/// What the driver must do after the commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Send the stored submit to the executor asked now, sealed for it.
-    Submit,
-    /// Tell the executor of this offer that it is not wanted any more.
-    Cancel(Box<KnownOffer>),
-    /// Keep the locked result.
-    KeepLocked(Vec<u8>),
-    /// Order a payment; the order's name is the task id, so there is one for ever.
-    Pay {
-        /// Where to.
-        address: Address,
-        /// How much.
-        amount: BaseUnits,
-        /// No use after this ledger time.
-        expires: LedgerSeconds,
-    },
-    /// Spend the payment's inputs to ourselves instead.
-    GiveUp,
-    /// Open the locked result with this key, then feed [`Input::Opened`] or [`Input::NotOpened`].
-    Open {
-        /// The released key.
-        key: ResultKey,
-        /// Its receipt.
-        receipt: SignedReceipt,
-    },
-    /// Feed [`Input::Tick`] at this ledger time.
-    Timer(LedgerSeconds),
 }
 
 impl Task {
@@ -241,11 +67,13 @@ impl Task {
             inputs,
             asked,
             asked_at: now.time,
+            answer_by: None,
             tried: vec![],
+            refusal: None,
             locked: None,
             state: State::Sent,
         };
-        (task, vec![Effect::Submit, Effect::Timer(now.time.plus(ANSWER_TIMEOUT_S)), Effect::Timer(deadline)])
+        (task, vec![Effect::Submit, Effect::Timer(deadline)])
     }
 
     /// Moves the task on; what means nothing in a state leaves it as it is.
@@ -254,7 +82,7 @@ impl Task {
             State::Sent => self.sent(input, now),
             State::Accepted => self.accepted(input, now),
             State::Quoted(quote) => self.quoted(quote, input, now),
-            State::Paying { quote, giving_up } => self.paying(quote, giving_up, input, now),
+            State::Paying { quote, giving_up, early } => self.paying(quote, giving_up, early, input, now),
             State::Paid(quote) => self.paid(quote, input, now),
             ended @ (State::Done { .. } | State::Failed(_)) => {
                 self.state = ended;
@@ -272,11 +100,20 @@ impl Task {
         match input {
             Input::Heard(body) => self.heard_unpaid(body, now, State::Sent),
             Input::Cancel => self.cancel(),
-            Input::Tick { next } if now.time >= self.asked_at.plus(ANSWER_TIMEOUT_S) => self.ask_next(next, now),
-            Input::Tick { .. } => self.stay_unpaid(State::Sent, now),
-            Input::PaymentSettled { .. } | Input::PaymentReturned | Input::Opened { .. } | Input::NotOpened(_) => {
-                self.stay(State::Sent)
+            Input::Delivered if self.answer_by.is_none() => {
+                let answer_by = now.time.plus(ANSWER_TIMEOUT_S);
+                self.answer_by = Some(answer_by);
+                self.state = State::Sent;
+                vec![Effect::Timer(answer_by)]
             }
+            Input::Tick { next } if self.refusal.is_some() => self.ask_next(next, now),
+            Input::Tick { next } if self.answer_by.is_some_and(|by| now.time >= by) => self.ask_next(next, now),
+            Input::Tick { .. } => self.stay_unpaid(State::Sent, now),
+            Input::Delivered
+            | Input::PaymentSettled { .. }
+            | Input::PaymentReturned
+            | Input::Opened { .. }
+            | Input::NotOpened(_) => self.stay(State::Sent),
         }
     }
 
@@ -285,9 +122,11 @@ impl Task {
             Input::Heard(body) => self.heard_unpaid(body, now, State::Accepted),
             Input::Cancel => self.cancel(),
             Input::Tick { .. } => self.stay_unpaid(State::Accepted, now),
-            Input::PaymentSettled { .. } | Input::PaymentReturned | Input::Opened { .. } | Input::NotOpened(_) => {
-                self.stay(State::Accepted)
-            }
+            Input::Delivered
+            | Input::PaymentSettled { .. }
+            | Input::PaymentReturned
+            | Input::Opened { .. }
+            | Input::NotOpened(_) => self.stay(State::Accepted),
         }
     }
 
@@ -302,6 +141,7 @@ impl Task {
             Input::Cancel => self.cancel(),
             Input::Tick { .. } => self.stay_unpaid(State::Quoted(quote), now),
             Input::Heard(_)
+            | Input::Delivered
             | Input::PaymentSettled { .. }
             | Input::PaymentReturned
             | Input::Opened { .. }
@@ -309,25 +149,40 @@ impl Task {
         }
     }
 
-    fn paying(&mut self, quote: Quote, giving_up: bool, input: Input, now: Now) -> Vec<Effect> {
-        match input {
-            Input::PaymentSettled { booked } if booked <= quote.expires => {
+    fn paying(&mut self, quote: Quote, giving_up: bool, early: Option<Early>, input: Input, now: Now) -> Vec<Effect> {
+        match (input, early) {
+            (Input::PaymentSettled { .. } | Input::PaymentReturned, Some(Early { key, receipt })) => {
+                self.state = State::Paid(quote);
+                vec![Effect::Open { key, receipt }]
+            }
+            (Input::PaymentSettled { booked }, None) if booked <= quote.expires => {
                 let until = release_until(&quote);
                 self.state = State::Paid(quote);
                 vec![Effect::Timer(until)]
             }
-            Input::PaymentSettled { .. } | Input::PaymentReturned => self.fail(Failure::NotPaid),
+            (Input::PaymentSettled { .. } | Input::PaymentReturned, None) => self.fail(Failure::NotPaid),
+            (Input::Heard(Body::Release { key, receipt }), None) if key.commitment() == quote.key_hash => {
+                // Our own payment is taken back if it can be; which of the two it becomes, the ledger says.
+                self.state = State::Paying { quote, giving_up: true, early: Some(Early { key, receipt }) };
+                if giving_up { vec![] } else { vec![Effect::GiveUp] }
+            }
             // Not posted any more from here on (payment rule 5); the replacement and the payment race fairly.
-            Input::Tick { .. } if !giving_up && now.time.plus(now.milestones(PAYMENT_MARGIN_MILESTONES)) > quote.expires => {
-                self.state = State::Paying { quote, giving_up: true };
+            (Input::Tick { .. }, early)
+                if !giving_up && now.time.plus(now.milestones(PAYMENT_MARGIN_MILESTONES)) > quote.expires =>
+            {
+                self.state = State::Paying { quote, giving_up: true, early };
                 vec![Effect::GiveUp]
             }
-            Input::Tick { .. }
-            | Input::Heard(_)
-            | Input::Opened { .. }
-            | Input::NotOpened(_)
-            // Money is under way: what was ordered is taken back only when the quote has expired.
-            | Input::Cancel => self.stay(State::Paying { quote, giving_up }),
+            (
+                Input::Tick { .. }
+                | Input::Heard(_)
+                | Input::Delivered
+                | Input::Opened { .. }
+                | Input::NotOpened(_)
+                // Money is under way: what was ordered is taken back only when the quote has expired.
+                | Input::Cancel,
+                early,
+            ) => self.stay(State::Paying { quote, giving_up, early }),
         }
     }
 
@@ -349,6 +204,7 @@ impl Task {
             Input::Tick { .. } if now.time >= release_until(&quote) => self.fail(Failure::NotReleased),
             Input::Heard(_)
             | Input::Tick { .. }
+            | Input::Delivered
             | Input::Cancel
             | Input::PaymentSettled { .. }
             | Input::PaymentReturned => self.stay(State::Paid(quote)),
@@ -381,9 +237,16 @@ impl Task {
             }
             Body::Quote(quote) => match self.check_quote(&quote, now) {
                 Ok(()) => self.pay_or_wait(quote, now),
-                Err(error) => self.fail(Failure::BadQuote(error)),
+                Err(error) => self.bad_quote(error, now),
             },
-            Body::Reject(Reject { text, .. }) => self.fail(Failure::Rejected { text }),
+            Body::Reject(Reject { code, text }) => {
+                let failure = Failure::Rejected { text };
+                // A module that does not compile here, or a manifest that does not hold, is no better elsewhere.
+                if matches!(code, RejectCode::Module | RejectCode::Manifest) {
+                    return self.fail(failure);
+                }
+                self.refused(failure, now)
+            }
             Body::Expired => self.fail(Failure::NoQuote(self.deadline)),
             Body::Offer(_) | Body::Submit(_) | Body::Release { .. } | Body::Cancel => self.stay(unchanged),
         }
@@ -417,13 +280,13 @@ impl Task {
     fn pay_or_wait(&mut self, quote: Quote, now: Now) -> Vec<Effect> {
         match self.locked {
             None => self.stay(State::Quoted(quote)),
-            Some(locked) if locked != quote.locked_hash => self.fail(Failure::BadQuote(QuoteError::OtherResult)),
+            Some(locked) if locked != quote.locked_hash => self.bad_quote(QuoteError::OtherResult, now),
             // Checked again: the result may have come long after the quote.
             Some(_) => match self.check_quote(&quote, now) {
-                Err(error) => self.fail(Failure::BadQuote(error)),
+                Err(error) => self.bad_quote(error, now),
                 Ok(()) => {
                     let (address, amount, expires) = (quote.address, quote.price, quote.expires);
-                    self.state = State::Paying { quote, giving_up: false };
+                    self.state = State::Paying { quote, giving_up: false, early: None };
                     let margin = now.milestones(PAYMENT_MARGIN_MILESTONES);
                     let last_post = LedgerSeconds(expires.0.saturating_sub(margin));
                     let pay = Effect::Pay { address, amount, expires };
@@ -441,17 +304,36 @@ impl Task {
         vec![Effect::KeepLocked(locked)]
     }
 
+    /// Nothing was paid, and this executor will not be: another one may do better.
+    fn refused(&mut self, failure: Failure, now: Now) -> Vec<Effect> {
+        self.refusal = Some(failure);
+        self.state = State::Sent;
+        let drop = self.locked.take().map(Effect::DropLocked);
+        drop.into_iter().chain([Effect::Timer(now.time)]).collect()
+    }
+
+    fn bad_quote(&mut self, error: QuoteError, now: Now) -> Vec<Effect> {
+        self.refused(Failure::BadQuote(error), now)
+    }
+
     fn ask_next(&mut self, next: Option<Box<KnownOffer>>, now: Now) -> Vec<Effect> {
-        let silent = self.asked.clone();
-        self.tried.push(silent.executor);
+        let before = self.asked.clone();
+        self.tried.push(before.executor);
         let asked = self.tried.len() as u32;
-        let mut effects = vec![Effect::Cancel(Box::new(silent))];
+        let refusal = self.refusal.take();
+        let mut effects = vec![];
+        // One that rejected the task has nothing to cancel.
+        if !matches!(refusal, Some(Failure::Rejected { .. })) {
+            effects.push(Effect::Cancel(Box::new(before)));
+        }
         match next.filter(|next| !self.tried.contains(&next.executor) && now.time < self.deadline) {
-            None => effects.extend(self.fail(Failure::Unanswered { asked })),
+            None => effects.extend(self.fail(refusal.unwrap_or(Failure::Unanswered { asked }))),
             Some(next) => {
                 self.asked = *next;
                 self.asked_at = now.time;
-                effects.extend([Effect::Submit, Effect::Timer(now.time.plus(ANSWER_TIMEOUT_S))]);
+                self.answer_by = None;
+                self.state = State::Sent;
+                effects.push(Effect::Submit);
             }
         }
         effects
@@ -484,22 +366,6 @@ impl Task {
 /// Until then a paid quote may be answered with the key; what the executor keeps its own messages for.
 fn release_until(quote: &Quote) -> LedgerSeconds {
     quote.expires.plus(MESSAGE_LIFE_S)
-}
-
-impl Failure {
-    /// Exit status of `tarefa run`: 127 nobody answered, 126 rejected, 125 everything else.
-    pub fn exit_status(&self) -> u8 {
-        match self {
-            Self::Unanswered { .. } => 127,
-            Self::Rejected { .. } => 126,
-            Self::BadQuote(_)
-            | Self::NoQuote(_)
-            | Self::NotPaid
-            | Self::NotReleased
-            | Self::BadResult(_)
-            | Self::Cancelled => 125,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -125,9 +125,8 @@ impl<R: Role> Party<R> {
             return Ok(());
         }
         for post in self.driver()?.take_posts()? {
-            if runtime.block_on(self.chain.post(&*self.node, post.payload)).is_err() {
-                self.driver()?.not_posted(post.key);
-            }
+            let done = runtime.block_on(self.chain.post(&*self.node, post.payload)).is_ok();
+            self.driver()?.posted(post.key, done);
         }
         Ok(())
     }

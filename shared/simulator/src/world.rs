@@ -184,7 +184,7 @@ impl World {
         let address = address_of(&self.faucet.verifying_key().to_bytes());
         let spent: u64 = outputs.iter().map(|(_, amount)| amount).sum();
         outputs.push((address, network::PRIVATE_SUPPLY - spent));
-        let coin = Spend { id: self.genesis[0], amount: network::PRIVATE_SUPPLY, address, index: 0 };
+        let coin = Spend { id: self.genesis[0], amount: network::PRIVATE_SUPPLY, address, index: 0, packed: None };
         let text = |error| anyhow::anyhow!("{error}");
         let transaction =
             build::transaction(&[coin], &outputs, None, &OneKey(&self.faucet), &network::private()).map_err(text)?;

@@ -224,28 +224,30 @@ fn is_transaction(block: &Block) -> bool {
     matches!(block.payload(), Some(iota_sdk::types::block::payload::Payload::Transaction(_)))
 }
 
-/// What a client learns of a network it meets for the first time.
+/// What a client learns of a network when it meets it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     /// Parameters.
     pub params: ProtocolParameters,
-    /// The keys that signed milestone 1.
-    pub coordinator: Coordinator,
-    /// Id of milestone 1.
-    pub first: MilestoneId,
+    /// The keys that signed milestone 1, and its id, which name the ledger; `None` where the node has pruned it.
+    pub origin: Option<(Coordinator, MilestoneId)>,
     /// Newest confirmed milestone at that moment.
     pub confirmed: u32,
     /// Newest pruned one.
     pub pruned: u32,
 }
 
-/// Meets a network: its parameters, and the keys and id of its first milestone, which name the ledger.
+/// Meets a network: its parameters, and its origin if the node still has it.
 pub async fn meet<T: Tangle>(tangle: &T) -> Result<Network, PollError> {
     let info = tangle.info().await?;
-    let raw = tangle.milestone(1).await?;
-    let first = milestone::parse(&raw, 1, &info.params)?;
-    let coordinator = Coordinator::of(&first);
-    coordinator.verify(&first, Some(&MilestoneId::null()))?;
-    let first = MilestoneId::from(*first.id());
-    Ok(Network { params: info.params, coordinator, first, confirmed: info.confirmed, pruned: info.pruned })
+    let origin = match tangle.milestone(1).await {
+        Err(NodeError::NotFound(_)) if info.pruned > 0 => None,
+        raw => {
+            let first = milestone::parse(&raw?, 1, &info.params)?;
+            let coordinator = Coordinator::of(&first);
+            coordinator.verify(&first, Some(&MilestoneId::null()))?;
+            Some((coordinator, MilestoneId::from(*first.id())))
+        }
+    };
+    Ok(Network { params: info.params, origin, confirmed: info.confirmed, pruned: info.pruned })
 }

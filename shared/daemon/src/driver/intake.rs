@@ -76,7 +76,9 @@ impl Intake {
         confirmed: &Confirmed,
     ) -> Result<(), StoreError> {
         for sequence in self.referenced {
-            desk.tx.part_done(sequence)?;
+            if let Some((task, 0)) = desk.tx.part_done(sequence)? {
+                guard::guarded(role, desk, "a delivery", |role, desk| role.delivered(desk, task))?;
+            }
         }
         for part in self.parts {
             take_part(role, desk, part, confirmed.index)?;
@@ -99,7 +101,7 @@ fn take_part<R: Role>(role: &mut R, desk: &mut Desk<'_>, part: Part, milestone: 
                 tracing::warn!(%sender, "a sender holds too many unfinished messages: part dropped");
                 return Ok(());
             }
-            Admission::Evict => match desk.tx.evict_largest()? {
+            Admission::Evict => match desk.tx.evict_largest(room.known)? {
                 Some(evicted) => tracing::warn!(%evicted, "unfinished messages evicted"),
                 None => return Ok(()),
             },

@@ -10,6 +10,9 @@ use tarefa_protocol::{Digest, LedgerSeconds, MessageId, PartyId, SealingKey, Tag
 
 use super::{StoreError, Tx};
 
+/// Quarantined inputs kept, the newest: enough to see what is going on, and strangers cannot fill the disk.
+const QUARANTINE_MAX: u32 = 1_000;
+
 /// What became of a part that came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
@@ -108,15 +111,15 @@ impl Tx<'_> {
         })
     }
 
-    /// Drops the unfinished messages of the sender that holds most, known parties last.
-    pub fn evict_largest(&self) -> Result<Option<PartyId>, StoreError> {
+    /// Drops the unfinished messages of the sender that holds most, known parties last, and never for a stranger.
+    pub fn evict_largest(&self, for_known: bool) -> Result<Option<PartyId>, StoreError> {
         let sender: Option<[u8; 32]> = self
             .connection
             .prepare_cached(
-                "SELECT sender FROM part_in GROUP BY sender
+                "SELECT sender FROM part_in WHERE ?1 OR sender NOT IN (SELECT party FROM known) GROUP BY sender
                  ORDER BY sender IN (SELECT party FROM known), sum(length(chunk)) DESC LIMIT 1",
             )?
-            .query_row([], |row| row.get(0))
+            .query_row([for_known], |row| row.get(0))
             .optional()?;
         if let Some(sender) = sender {
             self.connection.prepare_cached("DELETE FROM part_in WHERE sender = ?1")?.execute([sender])?;
@@ -135,6 +138,9 @@ impl Tx<'_> {
         self.connection
             .prepare_cached("INSERT INTO quarantine (milestone, sender, message, reason) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![milestone, sender.0, message.0, reason])?;
+        self.connection
+            .prepare_cached("DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?1")?
+            .execute([QUARANTINE_MAX])?;
         Ok(())
     }
 

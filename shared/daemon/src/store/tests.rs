@@ -89,9 +89,11 @@ fn the_sender_that_holds_most_is_evicted_and_payers_last() {
         tx.part_in(&payer)?;
         tx.part_in(&stranger)
     });
-    assert_eq!(commit(&mut store, |tx| tx.evict_largest()), Some(PartyId([2; 32])));
+    assert_eq!(commit(&mut store, |tx| tx.evict_largest(false)), Some(PartyId([2; 32])));
     let room = store.read(|tx| tx.room(&PartyId([1; 32]))).expect("readable");
     assert_eq!((room.of_sender, room.total, room.known), (100, 100, true));
+    assert_eq!(commit(&mut store, |tx| tx.evict_largest(false)), None, "a stranger evicts no payer");
+    assert_eq!(commit(&mut store, |tx| tx.evict_largest(true)), Some(PartyId([1; 32])));
 }
 
 #[test]

@@ -60,6 +60,7 @@ mod tests {
             amount: *amount,
             address: [*index as u8; 32],
             index: *index,
+            packed: None,
         };
         amounts.iter().enumerate().map(coin).collect()
     }

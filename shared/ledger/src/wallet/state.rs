@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::{Spend, plain};
+use crate::build::{Spend, counts};
 use crate::confirmed::Confirmed;
 use crate::{OutputId, TransactionId};
 
@@ -38,8 +38,11 @@ pub struct Coin {
     pub amount: u64,
     /// An own transaction under way spends it.
     pub reserved: bool,
-    /// It arrived at an address that had signed before; spent only on explicit demand.
+    /// Spent only on explicit demand: it arrived at an address that had signed before, or spending it would burn
+    /// the native tokens it holds.
     pub stranded: bool,
+    /// Its bytes, where it has more than an amount and an address.
+    pub packed: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +86,7 @@ pub struct Balance {
     pub pending_change: u64,
     /// Received for a quote that is not final.
     pub held: u64,
-    /// Arrived at an address that had signed before.
+    /// Arrived at an address that had signed before, or together with native tokens.
     pub stranded: u64,
 }
 
@@ -136,7 +139,7 @@ impl Wallet {
         !self.waiting().is_empty()
             || confirmed.consumed.iter().any(|(id, _)| self.coins.contains_key(&OutputKey::from(id)))
             || confirmed.included.iter().any(|id| self.sent.contains_key(&**id))
-            || confirmed.created.iter().any(|(_, output)| plain(output).is_some_and(|(to, _)| own(&to).is_some()))
+            || confirmed.created.iter().any(|(_, output)| counts(output).is_some_and(|(to, _)| own(&to).is_some()))
     }
 
     /// Where the order of this name stands, `None` if it is unknown or was returned.
@@ -189,6 +192,7 @@ impl Wallet {
 
 impl Coin {
     fn spend(&self, key: &OutputKey) -> Spend {
-        Spend { id: key.into(), amount: self.amount, address: self.address, index: self.index }
+        let Self { index, address, amount, packed, .. } = self.clone();
+        Spend { id: key.into(), amount, address, index, packed }
     }
 }

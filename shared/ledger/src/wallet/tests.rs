@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use iota_sdk::types::block::address::{Address, Ed25519Address};
-use iota_sdk::types::block::output::BasicOutputBuilder;
+use iota_sdk::types::block::output::feature::TagFeature;
 use iota_sdk::types::block::output::unlock_condition::{AddressUnlockCondition, TimelockUnlockCondition};
+use iota_sdk::types::block::output::{BasicOutputBuilder, InputsCommitment, Output};
+use iota_sdk::types::block::payload::Payload;
+use iota_sdk::types::block::payload::transaction::TransactionEssence;
 
 use super::*;
 use crate::engine::{Engine, Genesis};
@@ -48,7 +51,8 @@ impl World {
             let mut id = [0u8; 32];
             id[0] = n as u8;
             let id = OutputId::new(TransactionId::new(id), 0).expect("valid");
-            let coin = Coin { index: n, address: address(n), amount: COIN, reserved: false, stranded: false };
+            let coin =
+                Coin { index: n, address: address(n), amount: COIN, reserved: false, stranded: false, packed: None };
             wallet.coins.insert(OutputKey::from(&id), coin);
             own.insert(address(n), n);
         }
@@ -218,9 +222,14 @@ fn an_encumbered_payment_counts_nothing() {
         .finish_output(supply)
         .expect("valid");
     let free = build::plain_output(address(0), 5_000_000, world.engine.params()).expect("valid");
+    let noted = BasicOutputBuilder::new_with_amount(6_000_000)
+        .add_unlock_condition(owner)
+        .add_feature(TagFeature::new(b"invoice 7").expect("valid"))
+        .finish_output(supply)
+        .expect("valid");
     let mut confirmed = world.newest();
     let id = |n| OutputId::new(TransactionId::new([8; 32]), n).expect("valid");
-    confirmed.created = vec![(id(0), locked), (id(1), free)];
+    confirmed.created = vec![(id(0), locked), (id(1), free), (id(2), noted.clone())];
     let effects = world.handle(Input::Confirmed(&confirmed));
     let amounts: Vec<u64> = effects
         .iter()
@@ -229,8 +238,24 @@ fn an_encumbered_payment_counts_nothing() {
             _ => None,
         })
         .collect();
-    assert_eq!(amounts, [5_000_000], "only the output with nothing but an address");
-    assert_eq!(world.wallet.balance().total(), COIN + 5_000_000);
+    assert_eq!(amounts, [5_000_000, 6_000_000], "whatever else it says, an address is its only unlock condition");
+    assert_eq!(world.wallet.balance().total(), COIN + 11_000_000);
+    let payload = posted(&world.order("all", COIN + 11_000_000));
+    let payload = Payload::unpack_verified(payload, world.engine.params()).expect("our own payload");
+    let Payload::Transaction(transaction) = payload else { panic!("{payload:?}") };
+    let TransactionEssence::Regular(essence) = transaction.essence();
+    let spent: Vec<Output> = essence
+        .inputs()
+        .iter()
+        .map(|input| match input {
+            iota_sdk::types::block::input::Input::Utxo(input) if *input.output_id() == id(2) => noted.clone(),
+            iota_sdk::types::block::input::Input::Utxo(input) if *input.output_id() == id(1) => {
+                build::plain_output(address(0), 5_000_000, world.engine.params()).expect("valid")
+            }
+            _ => build::plain_output(address(0), COIN, world.engine.params()).expect("valid"),
+        })
+        .collect();
+    assert_eq!(essence.inputs_commitment(), &InputsCommitment::new(spent.iter()), "it can be spent as it is");
 }
 
 #[test]

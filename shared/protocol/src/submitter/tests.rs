@@ -2,10 +2,14 @@
 
 use super::*;
 use crate::codec::Bytes;
+use crate::ids::Address;
 use crate::ids::SealingKey;
 use crate::message::{Accept, RejectCode};
 use crate::money::Price;
 use crate::offer::{Offer, TaskLimits};
+use crate::receipt::SignedReceipt;
+use crate::result::Outcome;
+use crate::seal::ResultKey;
 
 const START: u32 = 1_000;
 const LOCKED: &[u8] = b"locked";
@@ -76,7 +80,10 @@ fn refused(quote: Quote) -> QuoteError {
     let mut task = task();
     task.handle(locked(), now(START + 1));
     let effects = task.handle(Input::Heard(Body::Quote(quote)), now(START + 2));
-    assert_eq!(effects, [], "nothing is paid");
+    let waits = [Effect::DropLocked(Digest::of_content(LOCKED)), Effect::Timer(LedgerSeconds(START + 2))];
+    assert_eq!(effects, waits, "nothing is paid");
+    let effects = task.handle(Input::Tick { next: None }, now(START + 2));
+    assert_eq!(effects, [Effect::Cancel(Box::new(offer(1)))]);
     match failure(&task) {
         Failure::BadQuote(error) => error.clone(),
         other => panic!("{other:?}"),
@@ -191,13 +198,17 @@ fn a_receipt_that_contradicts_is_evidence_not_success() {
 #[test]
 fn nobody_answers_for_20_seconds_and_the_next_is_asked_then_127() {
     let mut task = task();
-    assert_eq!(task.handle(Input::Tick { next: None }, now(START + 19)), []);
+    let upload = START + 100;
+    assert_eq!(task.handle(Input::Tick { next: None }, now(upload)), [], "a long upload is not a silent executor");
+    assert_eq!(task.handle(Input::Delivered, now(upload)), [Effect::Timer(LedgerSeconds(upload + 20))]);
+    assert_eq!(task.handle(Input::Tick { next: None }, now(upload + 19)), []);
     let next = Some(Box::new(offer(2)));
-    let effects = task.handle(Input::Tick { next }, now(START + 20));
+    let effects = task.handle(Input::Tick { next }, now(upload + 20));
     assert_eq!(effects[0], Effect::Cancel(Box::new(offer(1))), "the first is told before the second is asked");
     assert_eq!(effects[1], Effect::Submit);
     assert_eq!(task.asked.executor, PartyId([2; 32]));
-    task.handle(Input::Tick { next: Some(Box::new(offer(1))) }, now(START + 40));
+    task.handle(Input::Delivered, now(upload + 21));
+    task.handle(Input::Tick { next: Some(Box::new(offer(1))) }, now(upload + 41));
     assert_eq!(failure(&task), &Failure::Unanswered { asked: 2 });
     assert_eq!(failure(&task).exit_status(), 127);
 }
@@ -222,7 +233,8 @@ fn a_rejection_ends_with_126_and_a_cancel_is_told() {
     task.handle(Input::Heard(Body::Accept(accept)), now(START + 1));
     assert_eq!(task.state, State::Accepted);
     let mut cancelled = task.clone();
-    task.handle(Input::Heard(Body::Reject(Reject::new(RejectCode::Busy, "full"))), now(START + 2));
+    task.handle(reject(RejectCode::Busy), now(START + 2));
+    assert_eq!(task.handle(Input::Tick { next: None }, now(START + 2)), [], "one that rejected has nothing to cancel");
     assert_eq!(failure(&task).exit_status(), 126);
     assert_eq!(cancelled.handle(Input::Cancel, now(START + 2)), [Effect::Cancel(Box::new(offer(1)))]);
     assert_eq!(failure(&cancelled), &Failure::Cancelled);
@@ -235,4 +247,37 @@ fn without_a_quote_the_deadline_ends_the_task() {
     let effects = task.handle(Input::Tick { next: None }, now(START + 600));
     assert_eq!(effects, [Effect::Cancel(Box::new(offer(1)))]);
     assert_eq!(failure(&task), &Failure::NoQuote(LedgerSeconds(START + 600)));
+}
+
+fn reject(code: RejectCode) -> Input {
+    Input::Heard(Body::Reject(Reject::new(code, "no")))
+}
+
+#[test]
+fn a_busy_executor_or_a_bad_quote_passes_the_task_on() {
+    let bad = Input::Heard(Body::Quote(Quote { price: BaseUnits(1), ..quote() }));
+    for refusal in [reject(RejectCode::Busy), reject(RejectCode::Exposure), bad] {
+        let mut task = task();
+        task.handle(locked(), now(START + 1));
+        task.handle(refusal, now(START + 2));
+        let effects = task.handle(Input::Tick { next: Some(Box::new(offer(2))) }, now(START + 2));
+        assert_eq!(effects.last(), Some(&Effect::Submit));
+        assert_eq!(task.asked.executor, PartyId([2; 32]));
+        assert_eq!((task.locked, &task.state), (None, &State::Sent), "the first one's result is not the second's");
+    }
+    let mut task = task();
+    task.handle(reject(RejectCode::Module), now(START + 2));
+    assert_eq!(failure(&task).exit_status(), 126, "no executor could run it");
+}
+
+#[test]
+fn a_key_that_comes_before_our_payment_is_kept() {
+    let signed = SignedReceipt { receipt: Bytes(vec![]), signature: Bytes(vec![]) };
+    let release = || Input::Heard(Body::Release { key: ResultKey([9; 32]), receipt: signed.clone() });
+    for settles in [Input::PaymentReturned, Input::PaymentSettled { booked: LedgerSeconds(START + 9) }] {
+        let mut task = paying();
+        assert_eq!(task.handle(release(), now(START + 3)), [Effect::GiveUp], "somebody else has paid");
+        assert_eq!(task.handle(release(), now(START + 3)), [], "once");
+        assert!(matches!(task.handle(settles, now(START + 9))[..], [Effect::Open { .. }]));
+    }
 }
