@@ -66,7 +66,7 @@ fn coins(engine: &Engine, address: &[u8; 32]) -> Vec<Spend> {
         let output = engine.output(id)?;
         build::plain(&output.output).map(|(address, amount)| Spend { id: *id, amount, address, index: 0, packed: None })
     };
-    engine.unspent_of(address).take(build::COUNT_MAX).filter_map(coin).collect()
+    engine.plain_of(address).take(build::COUNT_MAX).filter_map(coin).collect()
 }
 
 /// Pays what waits; called right before a milestone, so that nothing else spends the faucet's coins meanwhile.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::payload::Payload;
-use tarefa_ledger::engine::{ApplyError, Engine, Foreign, Genesis, Refusal};
+use tarefa_ledger::engine::{ApplyError, Engine, Genesis, Refusal};
 use tarefa_ledger::{BlockId, network};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -200,7 +200,7 @@ fn replay(engine: &mut Engine, kind: Kind, bytes: &[u8]) -> Result<(), String> {
         Kind::Milestone => {
             let payload = Payload::unpack_verified(bytes, engine.params()).map_err(|error| format!("{error:?}"))?;
             let Payload::Milestone(milestone) = payload else { return Err("not a milestone".into()) };
-            engine.apply(&milestone, &Foreign::default()).map_err(|error| error.to_string())
+            engine.apply(&milestone).map_err(|error| error.to_string())
         }
     }
 }

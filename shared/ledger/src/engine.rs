@@ -6,19 +6,23 @@
 mod apply;
 mod record;
 mod tips;
+mod unspent;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use ed25519_dalek::SigningKey;
 use iota_sdk::packable::PackableExt;
+use iota_sdk::types::block::address::{Address, Ed25519Address};
 use iota_sdk::types::block::payload::Payload;
 use iota_sdk::types::block::payload::milestone::MilestonePayload;
 
-pub use apply::{ApplyError, Foreign};
+pub use apply::ApplyError;
 pub use record::{BlockRecord, Inclusion, InclusionState, MilestoneRecord, OutputRecord, Spent};
 
+pub use unspent::{Position, Unspent};
+
 use crate::network::BELOW_MAX_DEPTH;
-use crate::{Block, BlockId, OutputId, ProtocolParameters, TransactionId, build, semantics};
+use crate::{Block, BlockId, OutputId, ProtocolParameters, TransactionId, build};
 
 /// A block the ledger does not take; the text is the node's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +36,7 @@ pub enum Refusal {
     /// The parents are older than the below-max-depth limit.
     #[error("block is below max depth")]
     BelowMaxDepth,
-    /// Valid Stardust, but this node does not keep such outputs yet.
+    /// Valid Stardust, but not from there.
     #[error("{0}")]
     Unsupported(String),
 }
@@ -54,7 +58,7 @@ pub struct Engine {
     milestones: Vec<MilestoneRecord>,
     outputs: HashMap<OutputId, OutputRecord>,
     included: HashMap<TransactionId, BlockId>,
-    unspent: BTreeMap<[u8; 32], BTreeSet<OutputId>>,
+    unspent: Unspent,
     tips: tips::Tips,
 }
 
@@ -67,7 +71,7 @@ impl Engine {
             milestones: vec![],
             outputs: HashMap::new(),
             included: HashMap::new(),
-            unspent: BTreeMap::new(),
+            unspent: Unspent::default(),
             tips: tips::Tips::default(),
         };
         for (number, output) in genesis.iter().enumerate() {
@@ -102,7 +106,7 @@ impl Engine {
         self.take(raw, true)
     }
 
-    /// Takes a block of a recorded ledger, whatever outputs it makes and also when it carries a milestone.
+    /// Takes a block of a recorded ledger, also when it carries a milestone.
     pub fn replay(&mut self, raw: &[u8]) -> Result<BlockId, Refusal> {
         let id = BlockId::new(crate::blake2b(raw));
         if self.blocks.contains_key(&id) {
@@ -120,13 +124,6 @@ impl Engine {
         let block = self.parse(raw)?;
         if matches!(block.payload(), Some(Payload::Milestone(_))) {
             return Err(Refusal::Unsupported("milestones are issued by this node's coordinator only".into()));
-        }
-        if let Some(Payload::Transaction(transaction)) = block.payload()
-            && semantics::outputs(transaction).iter().any(|(_, output)| build::plain(output).is_none())
-        {
-            let text = "this dev node keeps basic outputs with an Ed25519 address condition only; \
-                        other outputs, conditions and native tokens come with the conformance work";
-            return Err(Refusal::Unsupported(text.into()));
         }
         self.insert(id, raw, &block, orphan)
     }
@@ -177,7 +174,7 @@ impl Engine {
     pub fn issue(&mut self, now: u32, keys: &[SigningKey]) -> Result<Vec<BlockId>, ApplyError> {
         let ties = self.tie_tips()?;
         let payload = self.next_milestone(now, keys)?;
-        self.apply(&payload, &Foreign::default())?;
+        self.apply(&payload)?;
         Ok(ties)
     }
 
@@ -211,9 +208,16 @@ impl Engine {
         self.included.get(id).copied()
     }
 
-    /// Unspent plain outputs of an address, by id.
-    pub fn unspent_of(&self, address: &[u8; 32]) -> impl Iterator<Item = &OutputId> {
-        self.unspent.get(address).into_iter().flatten()
+    /// Unspent outputs.
+    pub fn unspent(&self) -> &Unspent {
+        &self.unspent
+    }
+
+    /// Unspent plain outputs of an Ed25519 address, oldest first.
+    pub fn plain_of(&self, address: &[u8; 32]) -> impl Iterator<Item = &OutputId> {
+        let owner = Address::from(Ed25519Address::new(*address));
+        let is_plain = |id: &&OutputId| self.output(id).is_some_and(|record| build::plain(&record.output).is_some());
+        self.unspent.naming(&owner).map(|(_, id)| id).filter(is_plain)
     }
 
     /// Whether a block that no milestone references should be promoted or posted again: (promote, reattach),
@@ -233,10 +237,11 @@ impl Engine {
         let parents = self.tips.all_with(self.newest_milestone_block());
         let parents = iota_sdk::types::block::parent::Parents::from_vec(parents)?;
         let previous = self.milestones.last();
-        let plan = self.plan(&parents.iter().copied().collect::<Vec<_>>(), &Foreign::default())?;
+        let timestamp = now.max(previous.map_or(0, |m| m.timestamp));
+        let plan = self.plan(&parents.iter().copied().collect::<Vec<_>>(), timestamp)?;
         let milestone = crate::milestone::NewMilestone {
             index: self.confirmed() + 1,
-            timestamp: now.max(previous.map_or(0, |m| m.timestamp)),
+            timestamp,
             previous: previous.map_or(crate::MilestoneId::null(), |m| m.id),
             parents,
             inclusion_root: plan.inclusion_root(),

@@ -1,16 +1,16 @@
-//! Whether a transaction changes the ledger: conflict reasons for plain basic outputs (TIP-20, `tangle.md`).
+//! Whether a transaction changes the ledger: TIP-18, TIP-20 and TIP-22 in the order in which HORNET decides
+//! (`tangle.md`), which is what tells one conflict reason from another.
 
-use std::collections::HashMap;
+mod balance;
+mod chain;
+mod unlock;
 
-use iota_sdk::types::block::address::Ed25519Address;
 use iota_sdk::types::block::output::{InputsCommitment, Output};
 use iota_sdk::types::block::payload::TransactionPayload;
-use iota_sdk::types::block::payload::transaction::TransactionEssence;
-use iota_sdk::types::block::signature::Signature;
-use iota_sdk::types::block::unlock::Unlock;
+use iota_sdk::types::block::payload::transaction::{RegularTransactionEssence, TransactionEssence};
 
 use crate::OutputId;
-use crate::build::plain;
+use chain::Chains;
 
 /// Why a transaction is not applied; the numbers are those of the node's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,10 +26,20 @@ pub enum Conflict {
     SumMismatch = 4,
     /// A signature is wrong, or its key is not the address's.
     InvalidSignature = 5,
+    /// An input is locked until a later time.
+    Timelock = 6,
+    /// Native tokens appear from nowhere, or are too many kinds.
+    NativeTokens = 7,
+    /// A storage deposit is not returned.
+    StorageDepositReturn = 8,
     /// An unlock of the wrong kind, or one that refers to a wrong place.
     InvalidUnlock = 9,
     /// The commitment is not that of the inputs.
     InputsCommitment = 10,
+    /// A sender feature names an address that is not unlocked.
+    UnverifiedSender = 11,
+    /// An alias, foundry or NFT changes as it must not.
+    ChainTransition = 12,
 }
 
 /// What the ledger knows of an input.
@@ -62,49 +72,52 @@ pub fn outputs(transaction: &TransactionPayload) -> Vec<(OutputId, Output)> {
     essence.outputs().iter().enumerate().map(with_id).collect()
 }
 
-/// Checks a transaction against the ledger. Inputs are resolved first, one by one in order, and the first
-/// failing one decides; then commitment, unlocks, sum.
-pub fn check(transaction: &TransactionPayload, state: impl Fn(&OutputId) -> InputState) -> Result<(), Conflict> {
+/// A transaction with the outputs it spends.
+struct Context<'a> {
+    essence: &'a RegularTransactionEssence,
+    spent: Vec<(OutputId, Output)>,
+    timestamp: u32,
+}
+
+/// Checks a transaction as of a milestone's `timestamp`. Inputs are resolved first, one by one in order, and the
+/// first failing one decides; then timelocks, commitment, unlocks, senders, sums, returns, tokens, chains.
+pub fn check(
+    transaction: &TransactionPayload,
+    timestamp: u32,
+    state: impl Fn(&OutputId) -> InputState,
+) -> Result<(), Conflict> {
     let TransactionEssence::Regular(essence) = transaction.essence();
     let mut spent = Vec::new();
     for id in inputs(transaction) {
         spent.push(match state(&id) {
-            InputState::Unspent(output) => output,
+            InputState::Unspent(output) => (id, output),
             InputState::Spent => return Err(Conflict::InputSpent),
             InputState::SpentInThisMilestone => return Err(Conflict::InputSpentInThisMilestone),
             InputState::Unknown => return Err(Conflict::InputNotFound),
         });
     }
-    if *essence.inputs_commitment() != InputsCommitment::new(spent.iter()) {
+    let context = Context { essence, spent, timestamp };
+    context.check_timelocks()?;
+    if *essence.inputs_commitment() != InputsCommitment::new(context.spent.iter().map(|(_, output)| output)) {
         return Err(Conflict::InputsCommitment);
     }
-    check_unlocks(transaction, &spent)?;
-    let sum = |amounts: &mut dyn Iterator<Item = u64>| amounts.map(u128::from).sum::<u128>();
-    if sum(&mut spent.iter().map(Output::amount)) != sum(&mut essence.outputs().iter().map(Output::amount)) {
-        return Err(Conflict::SumMismatch);
-    }
-    Ok(())
-}
-
-fn check_unlocks(transaction: &TransactionPayload, spent: &[Output]) -> Result<(), Conflict> {
-    let hash = transaction.essence().hash();
-    let mut unlocked_at: HashMap<[u8; 32], u16> = HashMap::new();
-    for (position, (output, unlock)) in spent.iter().zip(transaction.unlocks().iter()).enumerate() {
-        let (address, _) = plain(output).ok_or(Conflict::InvalidUnlock)?;
-        match unlock {
-            Unlock::Signature(unlock) if !unlocked_at.contains_key(&address) => {
-                let Signature::Ed25519(signature) = unlock.signature();
-                // The SDK's check and not a stricter one: which odd keys count is consensus.
-                if signature.is_valid(&hash, &Ed25519Address::new(address)).is_err() {
-                    return Err(Conflict::InvalidSignature);
-                }
-                unlocked_at.insert(address, position as u16);
-            }
-            Unlock::Reference(unlock) if unlocked_at.get(&address) == Some(&unlock.index()) => {}
-            Unlock::Signature(_) | Unlock::Reference(_) | Unlock::Alias(_) | Unlock::Nft(_) => {
-                return Err(Conflict::InvalidUnlock);
-            }
+    let chains = Chains::new(&transaction.id(), &context);
+    let unlocked = unlock::unlock(transaction, &context, &chains)?;
+    for output in essence.outputs() {
+        let sender = output.features().and_then(|features| features.sender());
+        if sender.is_some_and(|sender| !unlocked.contains_key(sender.address())) {
+            return Err(Conflict::UnverifiedSender);
         }
     }
-    Ok(())
+    let tokens = balance::check(&context, &chains)?;
+    chains.check(&context, &unlocked, &tokens)
+}
+
+impl Context<'_> {
+    fn check_timelocks(&self) -> Result<(), Conflict> {
+        let locked = |(_, output): &(OutputId, Output)| {
+            output.unlock_conditions().is_some_and(|conditions| conditions.is_time_locked(self.timestamp))
+        };
+        if self.spent.iter().any(locked) { Err(Conflict::Timelock) } else { Ok(()) }
+    }
 }

@@ -49,7 +49,7 @@ pub async fn basic(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> 
     }
     let mut ids: Vec<String> = match (nothing, address) {
         (true, _) => vec![],
-        (false, Some(address)) => engine.unspent_of(&address).map(ToString::to_string).collect(),
+        (false, Some(address)) => engine.plain_of(&address).map(ToString::to_string).collect(),
         (false, None) => return Err(Failure::bad("this dev node lists outputs by `address` only, for now")),
     };
     if let Some(cursor) = after {

@@ -43,10 +43,6 @@ impl From<iota_sdk::types::block::Error> for ApplyError {
     }
 }
 
-/// Outcomes taken from a recording for transactions with output kinds that [`semantics`] does not judge:
-/// conflict reason by block, 0 for included. Empty outside the replay of recorded ledgers.
-pub type Foreign = HashMap<BlockId, u8>;
-
 /// What a milestone over some parents would do.
 pub(super) struct Plan {
     order: Vec<(BlockId, InclusionState)>,
@@ -68,8 +64,8 @@ impl Plan {
 }
 
 impl Engine {
-    /// Decides everything a milestone with these parents would do, and changes nothing.
-    pub(super) fn plan(&self, roots: &[BlockId], foreign: &Foreign) -> Result<Plan, ApplyError> {
+    /// Decides everything a milestone with these parents at this time would do, and changes nothing.
+    pub(super) fn plan(&self, roots: &[BlockId], timestamp: u32) -> Result<Plan, ApplyError> {
         let is_old = |id: &BlockId| self.blocks.get(id).is_some_and(|block| block.inclusion.is_some());
         let order = cone::order(roots, is_old, |id| self.blocks.get(id).map(|block| &block.parents[..]))?;
         let mut plan = Plan { order: vec![], created: vec![], consumed: vec![], included: vec![] };
@@ -83,11 +79,8 @@ impl Engine {
                 plan.order.push((id, InclusionState::NoTransaction));
                 continue;
             };
-            let verdict = match foreign.get(&id) {
-                Some(0) => InclusionState::Included,
-                Some(reason) => InclusionState::Conflicting(*reason),
-                None => semantics::check(transaction, |input| self.input_state(input, &fresh, &spent)).into(),
-            };
+            let state = |input: &OutputId| self.input_state(input, &fresh, &spent);
+            let verdict = semantics::check(transaction, timestamp, state).into();
             plan.order.push((id, verdict));
             if verdict != InclusionState::Included {
                 continue;
@@ -121,14 +114,14 @@ impl Engine {
     }
 
     /// Applies a milestone: our own new one, a stored one, or a recorded one. Nothing changes on an error.
-    pub fn apply(&mut self, payload: &MilestonePayload, foreign: &Foreign) -> Result<(), ApplyError> {
+    pub fn apply(&mut self, payload: &MilestonePayload) -> Result<(), ApplyError> {
         let essence = payload.essence();
         let index = essence.index().0;
         if index != self.confirmed() + 1 {
             return Err(ApplyError::Order { have: self.confirmed(), got: index });
         }
         let parents: Vec<BlockId> = essence.parents().iter().copied().collect();
-        let plan = self.plan(&parents, foreign)?;
+        let plan = self.plan(&parents, essence.timestamp())?;
         if plan.inclusion_root() != **essence.inclusion_merkle_root()
             || plan.applied_root() != **essence.applied_merkle_root()
         {
@@ -174,22 +167,13 @@ impl Engine {
     }
 
     pub(super) fn create(&mut self, id: OutputId, record: OutputRecord) {
-        if let Some((address, _)) = build::plain(&record.output) {
-            self.unspent.entry(address).or_default().insert(id);
-        }
+        self.unspent.add((record.booked_at, id), &record.output);
         self.outputs.insert(id, record);
     }
 
     fn spend(&mut self, id: &OutputId, spent: Spent) {
         let Some(record) = self.outputs.get_mut(id) else { return };
         record.spent = Some(spent);
-        if let Some((address, _)) = build::plain(&record.output)
-            && let Some(ids) = self.unspent.get_mut(&address)
-        {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.unspent.remove(&address);
-            }
-        }
+        self.unspent.remove(&(record.booked_at, *id), &record.output);
     }
 }

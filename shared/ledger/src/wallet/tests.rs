@@ -108,7 +108,7 @@ impl World {
     }
 
     fn received_by_7(&self) -> u64 {
-        let ids: Vec<OutputId> = self.engine.unspent_of(&[7; 32]).copied().collect();
+        let ids: Vec<OutputId> = self.engine.plain_of(&[7; 32]).copied().collect();
         ids.iter().filter_map(|id| self.engine.output(id)).map(|record| record.output.amount()).sum()
     }
 }
