@@ -125,6 +125,9 @@ pub struct TestnetUp {
     /// Address of REST, indexer and faucet; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:14265")]
     pub listen: SocketAddr,
+    /// Address where the faucet also listens alone, as in the official network.
+    #[arg(long)]
+    pub faucet_listen: Option<SocketAddr>,
     /// Time between milestones, 50ms to 120s.
     #[arg(long, default_value = "1s", value_parser = duration)]
     pub interval: Duration,

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use iota_sdk::packable::PackableExt;
+use iota_sdk::types::block::address::{Address, Ed25519Address};
+use iota_sdk::types::block::output::Output;
 use iota_sdk::types::block::payload::Payload;
 use tarefa_ledger::build::{self, Spend};
-use tarefa_ledger::engine::Engine;
+use tarefa_ledger::engine::{Engine, Position};
 
 use crate::keys::FaucetSigner;
 use crate::node::Node;
@@ -25,7 +27,7 @@ const BATCH: usize = build::COUNT_MAX - 1;
 #[derive(Debug)]
 pub struct Faucet {
     address: [u8; 32],
-    waiting: VecDeque<([u8; 32], u64)>,
+    waiting: VecDeque<(Address, u64)>,
 }
 
 impl Faucet {
@@ -40,7 +42,7 @@ impl Faucet {
     }
 
     /// Takes a request; the number waiting, or a refusal in the words of the original.
-    pub fn enqueue(&mut self, to: [u8; 32], engine: &Engine) -> Result<usize, &'static str> {
+    pub fn enqueue(&mut self, to: Address, engine: &Engine) -> Result<usize, &'static str> {
         if self.waiting.iter().any(|(waiting, _)| *waiting == to) {
             return Err("Address is already in the queue.");
         }
@@ -56,9 +58,13 @@ impl Faucet {
     }
 }
 
-/// Spendable balance of an address.
-pub fn balance(engine: &Engine, address: &[u8; 32]) -> u64 {
-    coins(engine, address).iter().map(|coin| coin.amount).sum()
+/// What plain outputs at an address hold.
+pub fn balance(engine: &Engine, address: &Address) -> u64 {
+    let amount = |(_, id): &Position| {
+        let Output::Basic(basic) = &engine.output(id)?.output else { return None };
+        (basic.simple_deposit_address() == Some(address)).then_some(basic.amount())
+    };
+    engine.unspent().naming(address).filter_map(amount).sum()
 }
 
 fn coins(engine: &Engine, address: &[u8; 32]) -> Vec<Spend> {
@@ -71,7 +77,7 @@ fn coins(engine: &Engine, address: &[u8; 32]) -> Vec<Spend> {
 
 /// Pays what waits; called right before a milestone, so that nothing else spends the faucet's coins meanwhile.
 pub fn pay_waiting(node: &Node) {
-    let batch: Vec<([u8; 32], u64)> = {
+    let batch: Vec<(Address, u64)> = {
         let mut faucet = node.faucet();
         let count = faucet.waiting.len().min(BATCH);
         faucet.waiting.drain(..count).collect()
@@ -88,7 +94,7 @@ pub fn pay_waiting(node: &Node) {
     }
 }
 
-fn pay(node: &Node, batch: &[([u8; 32], u64)]) -> Result<(), String> {
+fn pay(node: &Node, batch: &[(Address, u64)]) -> Result<(), String> {
     let (block, raw) = {
         let engine = node.engine();
         let address = node.keys.faucet_address();
@@ -98,12 +104,17 @@ fn pay(node: &Node, batch: &[([u8; 32], u64)]) -> Result<(), String> {
         let rest = total.checked_sub(spent).ok_or("the faucet is empty")?;
         let mut outputs = batch.to_vec();
         if rest > 0 {
-            outputs.push((address, rest));
+            outputs.push((Ed25519Address::new(address).into(), rest));
         }
+        let outputs = outputs
+            .into_iter()
+            .map(|(to, amount)| build::simple_output(to, amount, engine.params()))
+            .collect::<Result<Vec<Output>, _>>()
+            .map_err(|error| error.to_string())?;
         let signer = FaucetSigner(&node.keys.faucet);
         let note = Some((&b"TAREFA FAUCET"[..], &b""[..]));
-        let transaction =
-            build::transaction(&coins, &outputs, note, &signer, engine.params()).map_err(|error| error.to_string())?;
+        let transaction = build::transaction_of(&coins, outputs, note, &signer, engine.params())
+            .map_err(|error| error.to_string())?;
         let block = build::block(engine.tips(), Some(Payload::from(transaction))).map_err(|error| error.to_string())?;
         let raw = block.pack_to_vec();
         (block, raw)

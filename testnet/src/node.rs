@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::payload::Payload;
@@ -12,10 +12,11 @@ use tarefa_ledger::{BlockId, network};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
+use crate::coordinator;
 use crate::faucet::Faucet;
+use crate::http::{self, Server};
 use crate::keys::NetworkKeys;
 use crate::log::{Kind, Log, LogError};
-use crate::{coordinator, http};
 
 /// Shortest milestone interval: below it a slow machine spends its time on milestones.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
@@ -27,6 +28,8 @@ pub const INTERVAL_MAX: Duration = Duration::from_secs(120);
 pub struct Config {
     /// Where REST and faucet listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where the faucet also listens alone, as it does in the official network.
+    pub faucet: Option<SocketAddr>,
     /// Time between milestones.
     pub interval: Duration,
     /// Directory for the log; `None` keeps everything in memory.
@@ -78,6 +81,8 @@ pub struct Node {
     pub faucet: Mutex<Faucet>,
     /// Newest milestone index, for those who wait for the next.
     pub milestones: watch::Sender<u32>,
+    /// When this process began.
+    pub started: Instant,
 }
 
 impl Node {
@@ -125,6 +130,8 @@ impl Node {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the faucet listens alone, if it does.
+    pub faucet: Option<SocketAddr>,
     /// The node itself.
     pub node: Arc<Node>,
     stop: watch::Sender<bool>,
@@ -162,16 +169,26 @@ pub async fn start(config: Config) -> Result<Running, NodeError> {
     if node.engine().confirmed() == 0 {
         node.issue(coordinator::wall_clock())?;
     }
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|reason| NodeError::Listen { address: config.listen, reason })?;
-    let address = listener.local_addr()?;
+    let (listener, address) = bind(config.listen).await?;
     let (stop, stopped) = watch::channel(false);
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(coordinator::run(node.clone(), config.interval, stopped.clone())),
-        tokio::spawn(http::serve(listener, node.clone(), stopped)),
+        tokio::spawn(http::serve(listener, node.clone(), Server::Node, stopped.clone())),
     ];
-    Ok(Running { address, node, stop, tasks })
+    let mut faucet = None;
+    if let Some(wanted) = config.faucet {
+        let (listener, address) = bind(wanted).await?;
+        faucet = Some(address);
+        tasks.push(tokio::spawn(http::serve(listener, node.clone(), Server::Faucet, stopped)));
+    }
+    Ok(Running { address, faucet, node, stop, tasks })
+}
+
+async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
+    let failed = |reason| NodeError::Listen { address: wanted, reason };
+    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 fn open(config: &Config) -> Result<Node, NodeError> {
@@ -191,7 +208,7 @@ fn open(config: &Config) -> Result<Node, NodeError> {
     }
     let milestones = watch::channel(engine.confirmed()).0;
     let faucet = Mutex::new(Faucet::new(keys.faucet_address()));
-    Ok(Node { engine: Mutex::new(engine), log, keys, faucet, milestones })
+    Ok(Node { engine: Mutex::new(engine), log, keys, faucet, milestones, started: Instant::now() })
 }
 
 fn replay(engine: &mut Engine, kind: Kind, bytes: &[u8]) -> Result<(), String> {

@@ -44,6 +44,7 @@ pub async fn task(args: BenchTask) -> Result<u8> {
     getrandom::fill(&mut seed).expect("the operating system gives random bytes");
     let config = Config {
         listen: ([127, 0, 0, 1], 0).into(),
+        faucet: None,
         interval: args.interval,
         data_dir: Some(dir.path().join("testnet")),
         seed,

@@ -23,17 +23,24 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
     };
     let mut seed = [0u8; 32];
     getrandom::fill(&mut seed).expect("the operating system gives random bytes");
-    let config = Config { listen: args.listen, interval: args.interval, data_dir: data_dir.clone(), seed };
+    let config = Config {
+        listen: args.listen,
+        faucet: args.faucet_listen,
+        interval: args.interval,
+        data_dir: data_dir.clone(),
+        seed,
+    };
     if args.interval.as_millis() < 1_000 {
         ui.say("milestones come faster than once a second: their timestamps, whole seconds, repeat");
     }
     let running = tarefa_testnet::start(config).await?;
     let url = running.url();
+    let faucet = running.faucet.map_or_else(|| url.clone(), |address| format!("http://{address}"));
     let kept = data_dir.as_ref().map_or("in memory".to_owned(), |dir| dir.display().to_string());
     ui.stage(
         "ready",
         &format!("dev Tangle at {url}, a milestone every {} ms, kept {kept}", args.interval.as_millis()),
-        json!({ "node": url, "faucet": url, "interval_ms": args.interval.as_millis() as u64, "data_dir": data_dir }),
+        json!({ "node": url, "faucet": faucet, "interval_ms": args.interval.as_millis() as u64, "data_dir": data_dir }),
     );
     ui.say(&format!("            next: tarefa executor run --node {url}"));
     ui.say(&format!("            then: tarefa wallet faucet --node {url}"));

@@ -60,10 +60,15 @@ pub fn parse_block(raw: &[u8], params: &ProtocolParameters) -> Option<Block> {
 }
 
 /// A basic output with nothing but an address.
-pub fn plain_output(address: [u8; 32], amount: u64, params: &ProtocolParameters) -> Result<Output, Error> {
+pub fn simple_output(address: Address, amount: u64, params: &ProtocolParameters) -> Result<Output, Error> {
     BasicOutputBuilder::new_with_amount(amount)
-        .add_unlock_condition(AddressUnlockCondition::new(Address::from(Ed25519Address::new(address))))
+        .add_unlock_condition(AddressUnlockCondition::new(address))
         .finish_output(params.token_supply())
+}
+
+/// As [`simple_output`], for an Ed25519 address.
+pub fn plain_output(address: [u8; 32], amount: u64, params: &ProtocolParameters) -> Result<Output, Error> {
+    simple_output(Address::from(Ed25519Address::new(address)), amount, params)
 }
 
 /// Address and amount of an output that counts as money received: exactly one unlock condition, the address
@@ -103,9 +108,20 @@ pub fn transaction(
     signer: &dyn Signer,
     params: &ProtocolParameters,
 ) -> Result<TransactionPayload, Error> {
-    let spent = inputs.iter().map(|spend| output_of(spend, params)).collect::<Result<Vec<_>, _>>()?;
     let created =
         outputs.iter().map(|(to, amount)| plain_output(*to, *amount, params)).collect::<Result<Vec<_>, _>>()?;
+    transaction_of(inputs, created, note, signer, params)
+}
+
+/// As [`transaction`], with outputs of any kind.
+pub fn transaction_of(
+    inputs: &[Spend],
+    created: Vec<Output>,
+    note: Option<(&[u8], &[u8])>,
+    signer: &dyn Signer,
+    params: &ProtocolParameters,
+) -> Result<TransactionPayload, Error> {
+    let spent = inputs.iter().map(|spend| output_of(spend, params)).collect::<Result<Vec<_>, _>>()?;
     let ids = inputs.iter().map(|spend| Input::from(UtxoInput::from(spend.id))).collect::<Vec<_>>();
     let note = note.map(|(tag, data)| tagged(tag, data)).transpose()?;
     let essence = RegularTransactionEssence::builder(params.network_id(), InputsCommitment::new(spent.iter()))

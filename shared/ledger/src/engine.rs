@@ -22,23 +22,23 @@ pub use record::{BlockRecord, Inclusion, InclusionState, MilestoneRecord, Output
 pub use unspent::{Position, Unspent};
 
 use crate::network::BELOW_MAX_DEPTH;
-use crate::{Block, BlockId, OutputId, ProtocolParameters, TransactionId, build};
+use crate::{Block, BlockId, OutputId, ProtocolParameters, TransactionId, build, wire};
 
 /// A block the ledger does not take; the text is the node's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Not a valid block.
-    #[error("{0}")]
-    Malformed(String),
+    /// Its bytes cannot be read as a block.
+    #[error("invalid block, error: {0}")]
+    Unreadable(String),
+    /// It breaks a rule of blocks or transactions.
+    #[error("failed to attach block: {0}: invalid block")]
+    Invalid(String),
     /// A parent is unknown.
-    #[error("block is not solid")]
+    #[error("failed to attach block: block is not solid: invalid block")]
     NotSolid,
     /// The parents are older than the below-max-depth limit.
-    #[error("block is below max depth")]
+    #[error("failed to attach block: block is below max depth: invalid block")]
     BelowMaxDepth,
-    /// Valid Stardust, but not from there.
-    #[error("{0}")]
-    Unsupported(String),
 }
 
 /// An output that exists before the first milestone.
@@ -113,7 +113,7 @@ impl Engine {
             return Ok(id);
         }
         let block = self.parse(raw)?;
-        self.insert(id, raw, &block, false)
+        self.insert(id, raw, &block)
     }
 
     fn take(&mut self, raw: &[u8], orphan: bool) -> Result<BlockId, Refusal> {
@@ -122,24 +122,24 @@ impl Engine {
             return Ok(id);
         }
         let block = self.parse(raw)?;
+        let oldest = self.oldest_root(&block)?;
         if matches!(block.payload(), Some(Payload::Milestone(_))) {
-            return Err(Refusal::Unsupported("milestones are issued by this node's coordinator only".into()));
+            return Err(Refusal::Invalid("milestones are issued by this node's coordinator only".into()));
         }
-        self.insert(id, raw, &block, orphan)
+        Ok(self.keep(id, raw, &block, oldest, orphan))
     }
 
+    /// The cause of a refusal is found by [`wire`]; that nothing malformed gets further is the SDK's word.
     fn parse(&self, raw: &[u8]) -> Result<Block, Refusal> {
-        if raw.len() > Block::LENGTH_MAX {
-            let text = format!("max block size is {}, this one has {} bytes", Block::LENGTH_MAX, raw.len());
-            return Err(Refusal::Malformed(text));
-        }
-        Block::unpack_strict(raw, &self.params).map_err(|error| Refusal::Malformed(error.to_string()))
+        let loose = wire::read(raw).map_err(Refusal::Unreadable)?;
+        wire::check(&loose, &self.params).map_err(Refusal::Invalid)?;
+        Block::unpack_strict(raw, &self.params).map_err(|error| Refusal::Invalid(error.to_string()))
     }
 
-    fn insert(&mut self, id: BlockId, raw: &[u8], block: &Block, orphan: bool) -> Result<BlockId, Refusal> {
-        let parents: Vec<BlockId> = block.parents().iter().copied().collect();
+    /// The oldest milestone below a block whose parents are all known and young enough.
+    fn oldest_root(&self, block: &Block) -> Result<u32, Refusal> {
         let mut oldest = u32::MAX;
-        for parent in &parents {
+        for parent in block.parents().iter() {
             let index = match self.blocks.get(parent) {
                 Some(record) => record.cone_index(),
                 // The zero id is the solid entry point of a new network.
@@ -148,16 +148,23 @@ impl Engine {
             };
             oldest = oldest.min(index);
         }
-        if oldest + BELOW_MAX_DEPTH < self.confirmed() {
-            return Err(Refusal::BelowMaxDepth);
-        }
+        if oldest + BELOW_MAX_DEPTH < self.confirmed() { Err(Refusal::BelowMaxDepth) } else { Ok(oldest) }
+    }
+
+    fn insert(&mut self, id: BlockId, raw: &[u8], block: &Block) -> Result<BlockId, Refusal> {
+        let oldest = self.oldest_root(block)?;
+        Ok(self.keep(id, raw, block, oldest, false))
+    }
+
+    fn keep(&mut self, id: BlockId, raw: &[u8], block: &Block, oldest: u32, orphan: bool) -> BlockId {
+        let parents: Vec<BlockId> = block.parents().iter().copied().collect();
         self.blocks.insert(id, BlockRecord::new(raw, &parents, oldest, self.confirmed(), block));
         if orphan {
             self.tips.approve(&parents);
         } else {
             self.tips.add(id, &parents);
         }
-        Ok(id)
+        id
     }
 
     /// Parents for a new block: recent blocks nobody has approved yet, and the newest milestone's.
@@ -183,7 +190,7 @@ impl Engine {
         while self.tips.len() >= tips::PARENTS_MAX {
             let parents = self.tips.oldest(tips::PARENTS_MAX);
             let block = build::block(parents, None)?;
-            ties.push(self.insert(block.id(), &block.pack_to_vec(), &block, false)?);
+            ties.push(self.insert(block.id(), &block.pack_to_vec(), &block)?);
         }
         Ok(ties)
     }
@@ -226,6 +233,17 @@ impl Engine {
         let age = self.confirmed().saturating_sub(record.cone_index());
         let reattach = age > BELOW_MAX_DEPTH - 2;
         (age >= PROMOTE_AFTER && !reattach, reattach)
+    }
+
+    /// The roots that a milestone over these parents would have now: (inclusion, applied).
+    pub fn roots(&self, parents: &[BlockId], timestamp: u32) -> Result<([u8; 32], [u8; 32]), ApplyError> {
+        let plan = self.plan(parents, timestamp)?;
+        Ok((plan.inclusion_root(), plan.applied_root()))
+    }
+
+    /// Newest milestone that is gone, 0 while everything is kept.
+    pub fn pruned(&self) -> u32 {
+        0
     }
 
     /// Number of blocks kept.

@@ -14,6 +14,7 @@ pub mod milestone;
 pub mod network;
 pub mod semantics;
 pub mod wallet;
+pub mod wire;
 
 pub use iota_sdk::types::block::output::OutputId;
 pub use iota_sdk::types::block::payload::milestone::MilestoneId;

@@ -1,79 +1,115 @@
-//! The indexer's basic outputs by address. Other filters come with the conformance work and are refused by name.
+//! The indexer: unspent outputs by kind and filter, page by page, in the order in which they were booked.
 
-use std::sync::Arc;
+mod filter;
 
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
-use serde_json::json;
+use iota_sdk::types::block::output::{AliasId, ChainId, FoundryId, NftId, Output};
+use serde_json::{Value, json};
+use tarefa_ledger::OutputId;
+use tarefa_ledger::engine::{Engine, Position};
 
-use super::answer::{self, Failure};
-use super::faucet::ed25519_address;
-use crate::node::Node;
+use super::answer::Failure;
+use super::params;
+use filter::{Filter, Query};
 
 /// Most results of one answer, and what a `pageSize` outside 1 to 1000 means.
 const PAGE_MAX: usize = 1_000;
 
-/// What plain outputs do not have: asked for, nothing matches; asked to be absent, nothing changes.
-const ABSENT: [&str; 4] = ["hasStorageDepositReturn", "hasExpiration", "hasTimelock", "hasNativeTokens"];
+/// Hex digits of a timestamp in a cursor, before those of an output id.
+const TIME_DIGITS: usize = 8;
 
-/// Filters by what plain outputs do not have: nothing matches, whatever the value.
-const FOREIGN: [&str; 8] = [
-    "expirationReturnAddress",
-    "expiresBefore",
-    "expiresAfter",
-    "storageDepositReturnAddress",
-    "timelockedBefore",
-    "timelockedAfter",
-    "sender",
-    "tag",
-];
-
-pub async fn basic(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> Result<Response, Failure> {
-    let engine = node.engine();
-    let (mut address, mut page, mut after, mut nothing) = (None, PAGE_MAX, None::<String>, false);
-    for (key, value) in pairs(query.as_deref().unwrap_or_default()) {
-        match key {
-            _ if value.is_empty() => {}
-            "address" | "unlockableByAddress" => {
-                let hrp = engine.params().bech32_hrp();
-                let parsed = ed25519_address(value, hrp)
-                    .ok_or_else(|| Failure::bad(format!("invalid address: {value}, not a valid bech32 address")))?;
-                address = address.or(Some(parsed));
-            }
-            "pageSize" => page = value.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n)).unwrap_or(PAGE_MAX),
-            "cursor" => after = Some(value.to_owned()),
-            absent if ABSENT.contains(&absent) => nothing |= matches!(value, "true" | "1" | "TRUE"),
-            foreign if FOREIGN.contains(&foreign) => nothing = true,
-            other => return Err(Failure::bad(format!("this dev node does not know the filter `{other}` yet"))),
-        }
-    }
-    let mut ids: Vec<String> = match (nothing, address) {
-        (true, _) => vec![],
-        (false, Some(address)) => engine.plain_of(&address).map(ToString::to_string).collect(),
-        (false, None) => return Err(Failure::bad("this dev node lists outputs by `address` only, for now")),
-    };
-    if let Some(cursor) = after {
-        let (last, size) = cursor.split_once('.').unwrap_or((cursor.as_str(), ""));
-        page = size.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n)).unwrap_or(page);
-        ids.retain(|id| id.trim_start_matches("0x") > last);
-    }
-    let more = ids.len() > page;
-    ids.truncate(page);
-    let mut body = json!({ "ledgerIndex": engine.confirmed(), "pageSize": page, "items": ids });
-    if more && let Some(last) = ids.last() {
-        body["cursor"] = format!("{}.{page}", last.trim_start_matches("0x")).into();
-    }
-    Ok(answer::json(&body))
+/// Kinds of outputs that have a listing of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Every kind.
+    All,
+    /// Basic outputs.
+    Basic,
+    /// Aliases.
+    Alias,
+    /// NFTs.
+    Nft,
+    /// Foundries.
+    Foundry,
 }
 
-/// `key=value` pairs; of a repeated key the first counts.
-fn pairs(query: &str) -> Vec<(&str, &str)> {
-    let mut seen: Vec<(&str, &str)> = vec![];
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if seen.iter().all(|(known, _)| *known != key) {
-            seen.push((key, value));
+impl Listing {
+    /// Wire numbers of its kinds.
+    fn kinds(self) -> &'static [u8] {
+        match self {
+            Self::All => &[3, 4, 5, 6],
+            Self::Basic => &[3],
+            Self::Alias => &[4],
+            Self::Foundry => &[5],
+            Self::Nft => &[6],
         }
     }
-    seen
+}
+
+/// `GET …/outputs[/kind]?…`
+pub fn list(engine: &Engine, listing: Listing, query: &str) -> Result<Value, Failure> {
+    let query = Query::parse(query);
+    let filter = Filter::parse(&query, listing, engine)?;
+    let (start, page) = page(&query)?;
+    let matches = |position: &&Position| {
+        Some(**position) >= start && engine.output(&position.1).is_some_and(|record| filter.admits(record))
+    };
+    let mut found: Vec<Position> = match filter.named() {
+        Some(address) => engine.unspent().naming(address).filter(matches).copied().collect(),
+        None => {
+            listing.kinds().iter().flat_map(|kind| engine.unspent().of_kind(*kind)).filter(matches).copied().collect()
+        }
+    };
+    found.sort_unstable();
+    let next = found.get(page).copied();
+    found.truncate(page);
+    let mut body = answer(engine, page, found.iter().map(|(_, id)| id));
+    if let Some((booked, id)) = next {
+        let id = id.to_string();
+        body["cursor"] = format!("{booked:08x}{}.{page}", id.trim_start_matches("0x")).into();
+    }
+    Ok(body)
+}
+
+fn answer<'a>(engine: &Engine, page: usize, ids: impl Iterator<Item = &'a OutputId>) -> Value {
+    let items: Vec<String> = ids.map(ToString::to_string).collect();
+    json!({ "ledgerIndex": engine.confirmed(), "pageSize": page, "items": items })
+}
+
+/// Where the page begins and how long it is. A cursor carries its own length, which wins.
+fn page(query: &Query) -> Result<(Option<Position>, usize), Failure> {
+    let size = |text: &str| text.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n)).unwrap_or(PAGE_MAX);
+    let Some(cursor) = query.get("cursor") else {
+        return Ok((None, query.get("pageSize").map_or(PAGE_MAX, size)));
+    };
+    let wrong = || Failure::bad("query parameter cursor has wrong format");
+    let (place, length) = cursor.split_once('.').ok_or_else(wrong)?;
+    let (booked, id) = place.split_at_checked(TIME_DIGITS).ok_or_else(wrong)?;
+    let booked = u32::from_str_radix(booked, 16).map_err(|_| wrong())?;
+    let id: OutputId = format!("0x{id}").parse().map_err(|_| wrong())?;
+    length.parse::<u32>().map_err(|_| wrong())?;
+    Ok((Some((booked, id)), size(length)))
+}
+
+/// `GET …/outputs/{alias,nft,foundry}/{id}`
+pub fn by_id(engine: &Engine, listing: Listing, text: &str) -> Result<Value, Failure> {
+    let chain = match listing {
+        Listing::Alias => ChainId::Alias(AliasId::new(id(text, "alias ID")?)),
+        Listing::Nft => ChainId::Nft(NftId::new(id(text, "NFT ID")?)),
+        Listing::Foundry => ChainId::Foundry(FoundryId::new(id(text, "foundry ID")?)),
+        Listing::All | Listing::Basic => return Err(Failure::unknown("/api/")),
+    };
+    let is_it = |(_, id): &&Position| {
+        let output = engine.output(id).map(|record| &record.output);
+        output.and_then(Output::chain_id).is_some_and(|other| other.or_from_output_id(id) == chain)
+    };
+    let found = listing.kinds().iter().flat_map(|kind| engine.unspent().of_kind(*kind)).find(is_it);
+    let (_, id) = found.ok_or_else(|| Failure::missing("record not found"))?;
+    // The original says 0 here.
+    Ok(answer(engine, 0, std::iter::once(id)))
+}
+
+fn id<const N: usize>(text: &str, what: &str) -> Result<[u8; N], Failure> {
+    let bytes = params::hex_bytes(text, what)?;
+    // The original prints an error that it does not have.
+    bytes.try_into().map_err(|_| Failure::bad(format!("invalid {what}: {text}, error: %!s(<nil>)")))
 }

@@ -1,10 +1,8 @@
 //! What the node says of itself.
 
-use std::sync::Arc;
-
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tarefa_ledger::engine::{Engine, MilestoneRecord};
 
@@ -12,20 +10,15 @@ use super::answer::{self, Failure};
 use super::params;
 use crate::node::Node;
 
-pub async fn health() -> StatusCode {
-    StatusCode::OK
+pub fn routes() -> Response {
+    answer::json(&json!({ "routes": ["core/v2", "dashboard-metrics/v1", "indexer/v1"] }))
 }
 
-pub async fn routes() -> Response {
-    answer::json(&json!({ "routes": ["core/v2", "indexer/v1"] }))
-}
-
-pub async fn info(State(node): State<Arc<Node>>) -> Response {
-    let engine = node.engine();
+pub fn info(engine: &Engine) -> Response {
     let params = engine.params();
     let rent = params.rent_structure();
     let newest = engine.milestone(engine.confirmed()).map(milestone);
-    let (per_second, rate) = pace(&engine);
+    let (per_second, rate) = pace(engine);
     answer::json(&json!({
         "name": "tarefa-testnet",
         "version": env!("CARGO_PKG_VERSION"),
@@ -57,7 +50,7 @@ pub async fn info(State(node): State<Arc<Node>>) -> Response {
         "metrics": {
             "blocksPerSecond": per_second, "referencedBlocksPerSecond": per_second, "referencedRate": rate,
         },
-        "features": [],
+        "features": ["pow"],
     }))
 }
 
@@ -79,24 +72,52 @@ fn pace(engine: &Engine) -> (f64, f64) {
     (blocks as f64 / seconds, 100.0)
 }
 
-pub async fn tips(State(node): State<Arc<Node>>) -> Response {
-    let tips: Vec<String> = node.engine().tips().iter().map(ToString::to_string).collect();
+pub fn tips(engine: &Engine) -> Response {
+    let tips: Vec<String> = engine.tips().iter().map(ToString::to_string).collect();
     answer::json(&json!({ "tips": tips }))
 }
 
-pub async fn peers() -> Response {
+/// One process has no peers.
+pub fn peers() -> Response {
     answer::json(&json!([]))
 }
 
-pub async fn treasury() -> Response {
+pub fn treasury() -> Response {
     answer::json(&json!({ "milestoneId": format!("0x{}", "0".repeat(64)), "amount": "0" }))
 }
 
-pub async fn receipts() -> Response {
+pub fn receipts() -> Response {
     answer::json(&json!({ "receipts": [] }))
 }
 
-pub async fn receipts_by_index(Path(index): Path<String>) -> Result<Response, Failure> {
-    params::index(&index)?;
-    Ok(receipts().await)
+pub fn receipts_of(index: &str) -> Result<Response, Failure> {
+    params::index(index)?;
+    Ok(receipts())
+}
+
+/// What the node's dashboard shows of the process.
+pub fn metrics(node: &Node) -> Response {
+    let memory = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = memory.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    answer::json(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "latestVersion": "",
+        "uptime": node.started.elapsed().as_millis() as u64,
+        "nodeId": hex::encode(node.keys.faucet_address()),
+        "nodeAlias": "tarefa dev Tangle",
+        "memUsage": pages * PAGE,
+    }))
+}
+
+/// Bytes of a memory page as `/proc` counts them.
+const PAGE: u64 = 4_096;
+
+/// A plain request to the event API, which speaks WebSocket only.
+pub fn mqtt() -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (SEC_WEBSOCKET_VERSION, "13"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (StatusCode::BAD_REQUEST, headers, "Bad Request\n").into_response()
 }

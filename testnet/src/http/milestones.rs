@@ -1,8 +1,5 @@
 //! Milestones and what they did to the ledger.
 
-use std::sync::Arc;
-
-use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use iota_sdk::packable::PackableExt;
@@ -13,12 +10,6 @@ use tarefa_ledger::engine::{Engine, MilestoneRecord};
 
 use super::answer::{self, Failure};
 use super::params;
-use crate::node::Node;
-
-fn find_by_index<'a>(engine: &'a Engine, text: &str) -> Result<&'a MilestoneRecord, Failure> {
-    let index = params::index(text)?;
-    engine.milestone(index).ok_or_else(|| Failure::missing(format!("milestone index not found: {index}")))
-}
 
 fn find_by_id<'a>(engine: &'a Engine, text: &str) -> Result<&'a MilestoneRecord, Failure> {
     let id = params::exact(text, "milestone ID")?;
@@ -50,26 +41,22 @@ fn changes(record: &MilestoneRecord) -> Response {
     }))
 }
 
-pub async fn by_index(
-    State(node): State<Arc<Node>>,
-    Path(index): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    Ok(give(find_by_index(&node.engine(), &index)?, &headers))
+pub fn by_index(engine: &Engine, index: &str, headers: &HeaderMap) -> Result<Response, Failure> {
+    let index = params::index(index)?;
+    let missing = || Failure::missing(format!("milestone index not found: {index}"));
+    Ok(give(engine.milestone(index).ok_or_else(missing)?, headers))
 }
 
-pub async fn by_id(
-    State(node): State<Arc<Node>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    Ok(give(find_by_id(&node.engine(), &id)?, &headers))
+pub fn by_id(engine: &Engine, id: &str, headers: &HeaderMap) -> Result<Response, Failure> {
+    Ok(give(find_by_id(engine, id)?, headers))
 }
 
-pub async fn changes_by_index(State(node): State<Arc<Node>>, Path(index): Path<String>) -> Result<Response, Failure> {
-    Ok(changes(find_by_index(&node.engine(), &index)?))
+pub fn changes_by_index(engine: &Engine, index: &str) -> Result<Response, Failure> {
+    let index = params::index(index)?;
+    let missing = || Failure::missing(format!("can't load milestone diff for index: {index}, error: key not found"));
+    Ok(changes(engine.milestone(index).ok_or_else(missing)?))
 }
 
-pub async fn changes_by_id(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, Failure> {
-    Ok(changes(find_by_id(&node.engine(), &id)?))
+pub fn changes_by_id(engine: &Engine, id: &str) -> Result<Response, Failure> {
+    Ok(changes(find_by_id(engine, id)?))
 }

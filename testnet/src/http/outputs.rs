@@ -1,8 +1,5 @@
 //! Outputs and their metadata.
 
-use std::sync::Arc;
-
-use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use iota_sdk::packable::PackableExt;
@@ -13,7 +10,6 @@ use tarefa_ledger::{OutputId, TransactionId};
 
 use super::answer::{self, Failure};
 use super::params;
-use crate::node::Node;
 
 const TRANSACTION_LEN: usize = 32;
 
@@ -45,22 +41,16 @@ fn describe(engine: &Engine, id: &OutputId, record: &OutputRecord) -> Value {
     body
 }
 
-pub async fn output(
-    State(node): State<Arc<Node>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let engine = node.engine();
-    let (id, record) = find(&engine, &id)?;
-    if answer::wants_raw(&headers) {
+pub fn output(engine: &Engine, id: &str, headers: &HeaderMap) -> Result<Response, Failure> {
+    let (id, record) = find(engine, id)?;
+    if answer::wants_raw(headers) {
         return Ok(answer::raw(record.output.pack_to_vec()));
     }
-    let metadata = describe(&engine, &id, record);
+    let metadata = describe(engine, &id, record);
     Ok(answer::json(&json!({ "metadata": metadata, "output": OutputDto::from(&record.output) })))
 }
 
-pub async fn metadata(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, Failure> {
-    let engine = node.engine();
-    let (id, record) = find(&engine, &id)?;
-    Ok(answer::json(&describe(&engine, &id, record)))
+pub fn metadata(engine: &Engine, id: &str) -> Result<Response, Failure> {
+    let (id, record) = find(engine, id)?;
+    Ok(answer::json(&describe(engine, &id, record)))
 }

@@ -138,7 +138,7 @@ impl Engine {
             created: plan.created.iter().map(|(id, ..)| *id).collect(),
             consumed: plan.consumed.iter().map(|(id, _)| *id).collect(),
         });
-        self.insert(own_block.id(), &own_block.pack_to_vec(), &own_block, false)?;
+        self.insert(own_block.id(), &own_block.pack_to_vec(), &own_block)?;
         Ok(())
     }
 

@@ -79,8 +79,8 @@ fn the_same_block_twice_is_one_block() {
 #[test]
 fn garbage_is_refused_with_a_reason() {
     let mut engine = ledger();
-    assert!(matches!(engine.submit(b"garbage"), Err(Refusal::Malformed(_))));
-    assert!(matches!(engine.submit(&[0; 40_000]), Err(Refusal::Malformed(text)) if text.contains("32768")));
+    assert!(matches!(engine.submit(b"garbage"), Err(Refusal::Unreadable(_))));
+    assert!(matches!(engine.submit(&[0; 40_000]), Err(Refusal::Unreadable(text)) if text.contains("40000")));
 }
 
 #[test]
