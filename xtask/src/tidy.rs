@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::build;
 
 /// Who may depend on whom, inside the workspace. Development dependencies count too, but for the simulator.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("tarefa-protocol", &[]),
     ("tarefa-ledger", &[]),
     ("tarefa-tangle", &["tarefa-ledger"]),
@@ -21,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-submitter", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-testnet", &["tarefa-ledger"]),
+    ("tarefa-conformance", &["tarefa-ledger"]),
     (
         "tarefa-simulator",
         &["tarefa-daemon", "tarefa-executor", "tarefa-ledger", "tarefa-protocol", "tarefa-submitter", "tarefa-tangle"],

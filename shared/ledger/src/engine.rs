@@ -118,11 +118,12 @@ impl Engine {
 
     fn take(&mut self, raw: &[u8], orphan: bool) -> Result<BlockId, Refusal> {
         let id = BlockId::new(crate::blake2b(raw));
-        if self.blocks.contains_key(&id) {
-            return Ok(id);
+        if let Some(known) = self.blocks.get(&id) {
+            // One that comes again too late is refused, as if it were new.
+            return self.oldest_root(&known.parents).map(|_| id);
         }
         let block = self.parse(raw)?;
-        let oldest = self.oldest_root(&block)?;
+        let oldest = self.oldest_root(block.parents())?;
         if matches!(block.payload(), Some(Payload::Milestone(_))) {
             return Err(Refusal::Invalid("milestones are issued by this node's coordinator only".into()));
         }
@@ -137,9 +138,9 @@ impl Engine {
     }
 
     /// The oldest milestone below a block whose parents are all known and young enough.
-    fn oldest_root(&self, block: &Block) -> Result<u32, Refusal> {
+    fn oldest_root(&self, parents: &[BlockId]) -> Result<u32, Refusal> {
         let mut oldest = u32::MAX;
-        for parent in block.parents().iter() {
+        for parent in parents {
             let index = match self.blocks.get(parent) {
                 Some(record) => record.cone_index(),
                 // The zero id is the solid entry point of a new network.
@@ -152,7 +153,7 @@ impl Engine {
     }
 
     fn insert(&mut self, id: BlockId, raw: &[u8], block: &Block) -> Result<BlockId, Refusal> {
-        let oldest = self.oldest_root(block)?;
+        let oldest = self.oldest_root(block.parents())?;
         Ok(self.keep(id, raw, block, oldest, false))
     }
 

@@ -5,7 +5,7 @@ mod filter;
 use iota_sdk::types::block::output::{AliasId, ChainId, FoundryId, NftId, Output};
 use serde_json::{Value, json};
 use tarefa_ledger::OutputId;
-use tarefa_ledger::engine::{Engine, Position};
+use tarefa_ledger::engine::{Engine, OutputRecord, Position};
 
 use super::answer::Failure;
 use super::params;
@@ -51,7 +51,9 @@ pub fn list(engine: &Engine, listing: Listing, query: &str) -> Result<Value, Fai
     let filter = Filter::parse(&query, listing, engine)?;
     let (start, page) = page(&query)?;
     let matches = |position: &&Position| {
-        Some(**position) >= start && engine.output(&position.1).is_some_and(|record| filter.admits(record))
+        let is_listed = |record: &OutputRecord| listing.kinds().contains(&record.output.kind());
+        let record = engine.output(&position.1).filter(|record| is_listed(record));
+        Some(**position) >= start && record.is_some_and(|record| filter.admits(record))
     };
     let mut found: Vec<Position> = match filter.named() {
         Some(address) => engine.unspent().naming(address).filter(matches).copied().collect(),
