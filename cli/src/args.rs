@@ -128,6 +128,9 @@ pub struct TestnetUp {
     /// Address where the faucet also listens alone, as in the official network.
     #[arg(long)]
     pub faucet_listen: Option<SocketAddr>,
+    /// Address where the event API (MQTT) also listens for plain TCP; over WebSocket it is on the REST port.
+    #[arg(long)]
+    pub mqtt_listen: Option<SocketAddr>,
     /// Time between milestones, 50ms to 120s.
     #[arg(long, default_value = "1s", value_parser = duration)]
     pub interval: Duration,

@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::mqtt;
 use crate::node::Node;
 use answer::Failure;
 use route::Route;
@@ -70,7 +71,11 @@ async fn node_answer(State(node): State<Arc<Node>>, request: Request) -> Respons
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let headers = request.headers().clone();
-    let body = match body_of(request.into_body()).await {
+    let (parts, body) = request.into_parts();
+    if route == Route::Mqtt {
+        return mqtt::serve_web(parts, node).await.unwrap_or_else(info::no_upgrade);
+    }
+    let body = match body_of(body).await {
         Ok(body) => body,
         Err(failure) => return failure.into_response(),
     };
@@ -116,7 +121,6 @@ impl Call<'_> {
             Route::ReceiptsOf(index) => info::receipts_of(index)?,
             Route::Peers => info::peers(),
             Route::NodeMetrics => info::metrics(node),
-            Route::Mqtt => info::mqtt(),
             Route::FaucetInfo => faucet::info(node, &engine),
             Route::Block(id) => blocks::block(&engine, id, headers)?,
             Route::BlockMetadata(id) => blocks::metadata(&engine, id)?,
@@ -130,7 +134,13 @@ impl Call<'_> {
             Route::ByIndexChanges(index) => milestones::changes_by_index(&engine, index)?,
             Route::Indexed(listing) => answer::json(&indexer::list(&engine, listing, self.query)?),
             Route::IndexedById(listing, id) => answer::json(&indexer::by_id(&engine, listing, id)?),
-            Route::Blocks | Route::Enqueue | Route::Prune | Route::Snapshot | Route::WhiteFlag | Route::Peer(_) => {
+            Route::Mqtt
+            | Route::Blocks
+            | Route::Enqueue
+            | Route::Prune
+            | Route::Snapshot
+            | Route::WhiteFlag
+            | Route::Peer(_) => {
                 return Err(Failure::unknown(""));
             }
         })

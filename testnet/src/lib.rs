@@ -5,6 +5,8 @@ pub mod faucet;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod mqtt;
 pub mod node;
+mod view;
 
 pub use node::{Config, Node, Running, start};

@@ -17,6 +17,7 @@ use crate::faucet::Faucet;
 use crate::http::{self, Server};
 use crate::keys::NetworkKeys;
 use crate::log::{Kind, Log, LogError};
+use crate::mqtt::{self, Feeds, Hub};
 
 /// Shortest milestone interval: below it a slow machine spends its time on milestones.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
@@ -30,6 +31,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the faucet also listens alone, as it does in the official network.
     pub faucet: Option<SocketAddr>,
+    /// Where the event API also listens for plain TCP.
+    pub mqtt: Option<SocketAddr>,
     /// Time between milestones.
     pub interval: Duration,
     /// Directory for the log; `None` keeps everything in memory.
@@ -83,6 +86,10 @@ pub struct Node {
     pub milestones: watch::Sender<u32>,
     /// When this process began.
     pub started: Instant,
+    /// Clients of the event API.
+    pub hub: Hub,
+    /// What they are told.
+    pub feeds: Feeds,
 }
 
 impl Node {
@@ -102,8 +109,11 @@ impl Node {
         let mut engine = self.engine();
         let known = engine.block(&BlockId::new(tarefa_ledger::blake2b(raw))).is_some();
         let id = engine.submit(raw)?;
-        let wait = if known { Log::none().append(Kind::Block, raw) } else { self.log.append(Kind::Block, raw) };
-        Ok((id, wait))
+        if known {
+            return Ok((id, Log::none().append(Kind::Block, raw)));
+        }
+        self.feeds.block(&self.hub, &engine, id);
+        Ok((id, self.log.append(Kind::Block, raw)))
     }
 
     /// Makes the next milestone and logs it with the blocks that tie its tips together.
@@ -115,11 +125,14 @@ impl Node {
                 // In order and in the same log as everything else; nobody waits for it.
                 drop(self.log.append(Kind::Block, &block.raw));
             }
+            self.feeds.block(&self.hub, &engine, id);
         }
         let index = engine.confirmed();
         if let Some(milestone) = engine.milestone(index) {
             drop(self.log.append(Kind::Milestone, &Payload::from(milestone.payload.clone()).pack_to_vec()));
+            self.feeds.block(&self.hub, &engine, milestone.block);
         }
+        self.feeds.milestone(&self.hub, &engine, index);
         drop(engine);
         self.milestones.send_replace(index);
         Ok(index)
@@ -132,6 +145,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where the faucet listens alone, if it does.
     pub faucet: Option<SocketAddr>,
+    /// Where the event API listens for plain TCP, if it does.
+    pub mqtt: Option<SocketAddr>,
     /// The node itself.
     pub node: Arc<Node>,
     stop: watch::Sender<bool>,
@@ -147,6 +162,7 @@ impl Running {
     /// Stops it and waits until it has stopped.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        self.node.hub.close_all();
         for task in self.tasks {
             // A part that panicked has said so already.
             let _ = task.await;
@@ -179,9 +195,15 @@ pub async fn start(config: Config) -> Result<Running, NodeError> {
     if let Some(wanted) = config.faucet {
         let (listener, address) = bind(wanted).await?;
         faucet = Some(address);
-        tasks.push(tokio::spawn(http::serve(listener, node.clone(), Server::Faucet, stopped)));
+        tasks.push(tokio::spawn(http::serve(listener, node.clone(), Server::Faucet, stopped.clone())));
     }
-    Ok(Running { address, faucet, node, stop, tasks })
+    let mut mqtt = None;
+    if let Some(wanted) = config.mqtt {
+        let (listener, address) = bind(wanted).await?;
+        mqtt = Some(address);
+        tasks.push(tokio::spawn(mqtt::serve_tcp(listener, node.clone(), stopped)));
+    }
+    Ok(Running { address, faucet, mqtt, node, stop, tasks })
 }
 
 async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
@@ -208,7 +230,16 @@ fn open(config: &Config) -> Result<Node, NodeError> {
     }
     let milestones = watch::channel(engine.confirmed()).0;
     let faucet = Mutex::new(Faucet::new(keys.faucet_address()));
-    Ok(Node { engine: Mutex::new(engine), log, keys, faucet, milestones, started: Instant::now() })
+    Ok(Node {
+        engine: Mutex::new(engine),
+        log,
+        keys,
+        faucet,
+        milestones,
+        started: Instant::now(),
+        hub: Hub::default(),
+        feeds: Feeds::default(),
+    })
 }
 
 fn replay(engine: &mut Engine, kind: Kind, bytes: &[u8]) -> Result<(), String> {

@@ -45,6 +45,7 @@ pub async fn task(args: BenchTask) -> Result<u8> {
     let config = Config {
         listen: ([127, 0, 0, 1], 0).into(),
         faucet: None,
+        mqtt: None,
         interval: args.interval,
         data_dir: Some(dir.path().join("testnet")),
         seed,

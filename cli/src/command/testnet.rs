@@ -26,6 +26,7 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
     let config = Config {
         listen: args.listen,
         faucet: args.faucet_listen,
+        mqtt: args.mqtt_listen,
         interval: args.interval,
         data_dir: data_dir.clone(),
         seed,
@@ -35,12 +36,13 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
     }
     let running = tarefa_testnet::start(config).await?;
     let url = running.url();
+    let mqtt = running.mqtt.map(|address| format!("mqtt://{address}"));
     let faucet = running.faucet.map_or_else(|| url.clone(), |address| format!("http://{address}"));
     let kept = data_dir.as_ref().map_or("in memory".to_owned(), |dir| dir.display().to_string());
     ui.stage(
         "ready",
         &format!("dev Tangle at {url}, a milestone every {} ms, kept {kept}", args.interval.as_millis()),
-        json!({ "node": url, "faucet": faucet, "interval_ms": args.interval.as_millis() as u64, "data_dir": data_dir }),
+        json!({ "node": url, "faucet": faucet, "mqtt": mqtt, "interval_ms": args.interval.as_millis() as u64, "data_dir": data_dir }),
     );
     ui.say(&format!("            next: tarefa executor run --node {url}"));
     ui.say(&format!("            then: tarefa wallet faucet --node {url}"));

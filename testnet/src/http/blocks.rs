@@ -10,12 +10,13 @@ use axum::response::{IntoResponse, Response};
 use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::{Block, BlockDto};
 use serde_json::json;
-use tarefa_ledger::engine::{Engine, InclusionState, Refusal};
+use tarefa_ledger::engine::{Engine, Refusal};
 use tarefa_ledger::{BlockId, OutputId, ProtocolParameters, TransactionId};
 
 use super::answer::{self, Failure};
 use super::params;
 use crate::node::Node;
+use crate::view;
 use json::JsonError;
 
 /// Where the number of parents stands in a block's bytes.
@@ -118,31 +119,7 @@ pub fn metadata(engine: &Engine, id: &str) -> Result<Response, Failure> {
 
 fn give_metadata(engine: &Engine, id: BlockId) -> Result<Response, Failure> {
     let record = engine.block(&id).ok_or_else(|| not_found(id))?;
-    let parents: Vec<String> = record.parents.iter().map(ToString::to_string).collect();
-    let mut body = json!({ "blockId": id.to_string(), "parents": parents, "isSolid": true });
-    if let Some(inclusion) = record.inclusion {
-        body["referencedByMilestoneIndex"] = inclusion.milestone.into();
-        if let Some(index) = record.milestone_index {
-            body["milestoneIndex"] = index.into();
-        }
-        body["ledgerInclusionState"] = match inclusion.state {
-            InclusionState::NoTransaction => "noTransaction".into(),
-            InclusionState::Included => "included".into(),
-            InclusionState::Conflicting(reason) => {
-                body["conflictReason"] = reason.into();
-                "conflicting".into()
-            }
-        };
-        body["whiteFlagIndex"] = inclusion.position.into();
-    } else {
-        if let Some(index) = record.milestone_index {
-            body["milestoneIndex"] = index.into();
-        }
-        let (promote, reattach) = engine.hints(record);
-        body["shouldPromote"] = promote.into();
-        body["shouldReattach"] = reattach.into();
-    }
-    Ok(answer::json(&body))
+    Ok(answer::json(&view::block_metadata(engine, id, record, "parents")))
 }
 
 fn included_id(engine: &Engine, text: &str) -> Result<BlockId, Failure> {

@@ -3,21 +3,22 @@
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
-use tarefa_ledger::engine::{Engine, MilestoneRecord};
+use serde_json::json;
+use tarefa_ledger::engine::Engine;
 
 use super::answer::{self, Failure};
 use super::params;
 use crate::node::Node;
+use crate::view;
 
 pub fn routes() -> Response {
-    answer::json(&json!({ "routes": ["core/v2", "dashboard-metrics/v1", "indexer/v1"] }))
+    answer::json(&json!({ "routes": ["core/v2", "dashboard-metrics/v1", "mqtt/v1", "indexer/v1"] }))
 }
 
 pub fn info(engine: &Engine) -> Response {
     let params = engine.params();
     let rent = params.rent_structure();
-    let newest = engine.milestone(engine.confirmed()).map(milestone);
+    let newest = engine.milestone(engine.confirmed()).map(view::milestone_info);
     let (per_second, rate) = pace(engine);
     answer::json(&json!({
         "name": "tarefa-testnet",
@@ -52,14 +53,6 @@ pub fn info(engine: &Engine) -> Response {
         },
         "features": ["pow"],
     }))
-}
-
-fn milestone(record: &MilestoneRecord) -> Value {
-    json!({
-        "index": record.payload.essence().index().0,
-        "timestamp": record.timestamp,
-        "milestoneId": record.id.to_string(),
-    })
 }
 
 /// Blocks per second over the last milestones, and the share referenced: all of them, here.
@@ -113,7 +106,7 @@ pub fn metrics(node: &Node) -> Response {
 const PAGE: u64 = 4_096;
 
 /// A plain request to the event API, which speaks WebSocket only.
-pub fn mqtt() -> Response {
+pub fn no_upgrade() -> Response {
     let headers = [
         (CONTENT_TYPE, "text/plain; charset=utf-8"),
         (SEC_WEBSOCKET_VERSION, "13"),

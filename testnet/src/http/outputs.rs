@@ -3,13 +3,12 @@
 use axum::http::HeaderMap;
 use axum::response::Response;
 use iota_sdk::packable::PackableExt;
-use iota_sdk::types::block::output::dto::OutputDto;
-use serde_json::{Value, json};
 use tarefa_ledger::engine::{Engine, OutputRecord};
 use tarefa_ledger::{OutputId, TransactionId};
 
 use super::answer::{self, Failure};
 use super::params;
+use crate::view;
 
 const TRANSACTION_LEN: usize = 32;
 
@@ -23,34 +22,15 @@ fn find<'a>(engine: &'a Engine, text: &str) -> Result<(OutputId, &'a OutputRecor
     engine.output(&id).map(|record| (id, record)).ok_or_else(missing)
 }
 
-fn describe(engine: &Engine, id: &OutputId, record: &OutputRecord) -> Value {
-    let mut body = json!({
-        "blockId": record.block.to_string(),
-        "transactionId": id.transaction_id().to_string(),
-        "outputIndex": id.index(),
-        "isSpent": record.spent.is_some(),
-        "milestoneIndexBooked": record.booked,
-        "milestoneTimestampBooked": record.booked_at,
-        "ledgerIndex": engine.confirmed(),
-    });
-    if let Some(spent) = record.spent {
-        body["milestoneIndexSpent"] = spent.milestone.into();
-        body["milestoneTimestampSpent"] = spent.at.into();
-        body["transactionIdSpent"] = spent.transaction.to_string().into();
-    }
-    body
-}
-
 pub fn output(engine: &Engine, id: &str, headers: &HeaderMap) -> Result<Response, Failure> {
     let (id, record) = find(engine, id)?;
     if answer::wants_raw(headers) {
         return Ok(answer::raw(record.output.pack_to_vec()));
     }
-    let metadata = describe(engine, &id, record);
-    Ok(answer::json(&json!({ "metadata": metadata, "output": OutputDto::from(&record.output) })))
+    Ok(answer::json(&view::output(engine, &id, record)))
 }
 
 pub fn metadata(engine: &Engine, id: &str) -> Result<Response, Failure> {
     let (id, record) = find(engine, id)?;
-    Ok(answer::json(&describe(engine, &id, record)))
+    Ok(answer::json(&view::output_metadata(engine, &id, record)))
 }

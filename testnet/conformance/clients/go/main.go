@@ -52,10 +52,13 @@ func main() {
 	check(info.Status.IsHealthy, "the node is not healthy")
 	j := judge{ctx, node, &info.Protocol}
 
-	j.data()
+	watch := j.watch()
+	watch.data(j.data())
+	watch.milestones()
 	j.milestones()
-	j.money(os.Args[2])
-	fmt.Println("go iota.go v3.0.0-rc.3: data, milestones and value transactions pass")
+	j.money(os.Args[2], watch)
+	watch.api.Close()
+	fmt.Println("go iota.go v3.0.0-rc.3: data, milestones, value transactions and events pass")
 }
 
 // posted submits a block and waits until a milestone references it.
@@ -75,7 +78,7 @@ func (j *judge) posted(block *iotago.Block) *nodeclient.BlockMetadataResponse {
 	}
 }
 
-func (j *judge) data() {
+func (j *judge) data() iotago.BlockID {
 	payload := &iotago.TaggedData{Tag: []byte("judge"), Data: []byte(time.Now().String())}
 	block, err := builder.NewBlockBuilder().ProtocolVersion(j.params.Version).Payload(payload).
 		Tips(j.ctx, j.node).Build()
@@ -90,6 +93,7 @@ func (j *judge) data() {
 	check(is && bytes.Equal(data.Data, payload.Data), "the block came back with other data")
 	_, err = j.node.BlockMetadataByBlockID(j.ctx, iotago.BlockID{1})
 	check(err != nil, "an unknown block is known")
+	return id
 }
 
 // milestones verifies the signatures of the newest ones against the keys of the first.
@@ -118,11 +122,12 @@ func (j *judge) milestones() {
 }
 
 // money is paid by the faucet, sent on, and cannot be sent twice.
-func (j *judge) money(faucet string) {
+func (j *judge) money(faucet string, watch *watch) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	must("key", err)
 	address := iotago.Ed25519AddressFromPubKey(public)
 	text := address.Bech32(j.params.Bech32HRP)
+	owner := watch.owner(&address)
 	body, err := json.Marshal(map[string]string{"address": text})
 	must("json", err)
 	answer, err := http.Post(faucet+"/api/enqueue", "application/json", bytes.NewReader(body))
@@ -137,9 +142,10 @@ func (j *judge) money(faucet string) {
 	input := outputs[0]
 	output, err := j.node.OutputByID(j.ctx, input)
 	must("output", err)
+	owner.got(output.Deposit())
 	signer := iotago.NewInMemoryAddressSigner(iotago.NewAddressKeysForEd25519Address(&address, private))
+	const amount = 5_000_000
 	send := func(note string) (*nodeclient.BlockMetadataResponse, iotago.TransactionID) {
-		const amount = 5_000_000
 		conditions := func(to iotago.Address) iotago.UnlockConditions {
 			return iotago.UnlockConditions{&iotago.AddressUnlockCondition{Address: to}}
 		}
@@ -167,6 +173,8 @@ func (j *judge) money(faucet string) {
 	}
 	metadata, id := send("first")
 	check(metadata.LedgerInclusionState == "included", "the payment is %s", metadata.LedgerInclusionState)
+	owner.gave(input)
+	owner.got(output.Deposit() - amount)
 	included, err := j.node.TransactionIncludedBlock(j.ctx, id, j.params)
 	must("included block", err)
 	blockID, err := included.ID()

@@ -1,0 +1,65 @@
+//! What the node shows of blocks, outputs and milestones, as JSON: the same facts over REST and over the event API.
+
+use iota_sdk::types::block::output::dto::OutputDto;
+use serde_json::{Value, json};
+use tarefa_ledger::engine::{BlockRecord, Engine, InclusionState, MilestoneRecord, OutputRecord};
+use tarefa_ledger::{BlockId, OutputId};
+
+/// Metadata of a block. The two interfaces name its parents differently.
+pub fn block_metadata(engine: &Engine, id: BlockId, record: &BlockRecord, parents_key: &str) -> Value {
+    let parents: Vec<String> = record.parents.iter().map(ToString::to_string).collect();
+    let mut body = json!({ "blockId": id.to_string(), parents_key: parents, "isSolid": true });
+    if let Some(index) = record.milestone_index {
+        body["milestoneIndex"] = index.into();
+    }
+    let Some(inclusion) = record.inclusion else {
+        let (promote, reattach) = engine.hints(record);
+        body["shouldPromote"] = promote.into();
+        body["shouldReattach"] = reattach.into();
+        return body;
+    };
+    body["referencedByMilestoneIndex"] = inclusion.milestone.into();
+    body["ledgerInclusionState"] = match inclusion.state {
+        InclusionState::NoTransaction => "noTransaction".into(),
+        InclusionState::Included => "included".into(),
+        InclusionState::Conflicting(reason) => {
+            body["conflictReason"] = reason.into();
+            "conflicting".into()
+        }
+    };
+    body["whiteFlagIndex"] = inclusion.position.into();
+    body
+}
+
+/// Where an output came from and went.
+pub fn output_metadata(engine: &Engine, id: &OutputId, record: &OutputRecord) -> Value {
+    let mut body = json!({
+        "blockId": record.block.to_string(),
+        "transactionId": id.transaction_id().to_string(),
+        "outputIndex": id.index(),
+        "isSpent": record.spent.is_some(),
+        "milestoneIndexBooked": record.booked,
+        "milestoneTimestampBooked": record.booked_at,
+        "ledgerIndex": engine.confirmed(),
+    });
+    if let Some(spent) = record.spent {
+        body["milestoneIndexSpent"] = spent.milestone.into();
+        body["milestoneTimestampSpent"] = spent.at.into();
+        body["transactionIdSpent"] = spent.transaction.to_string().into();
+    }
+    body
+}
+
+/// An output with its metadata.
+pub fn output(engine: &Engine, id: &OutputId, record: &OutputRecord) -> Value {
+    json!({ "metadata": output_metadata(engine, id, record), "output": OutputDto::from(&record.output) })
+}
+
+/// A milestone in short.
+pub fn milestone_info(record: &MilestoneRecord) -> Value {
+    json!({
+        "index": record.payload.essence().index().0,
+        "timestamp": record.timestamp,
+        "milestoneId": record.id.to_string(),
+    })
+}
