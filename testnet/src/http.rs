@@ -54,6 +54,14 @@ pub async fn serve(listener: TcpListener, node: Arc<Node>, server: Server, mut s
     }
 }
 
+/// Answers one request without a connection: how embedded users and the fuzz targets ask.
+pub async fn respond(node: Arc<Node>, request: Request, server: Server) -> Response {
+    match server {
+        Server::Node => node_answer(State(node), request).await,
+        Server::Faucet => faucet::answer(State(node), request).await,
+    }
+}
+
 async fn node_answer(State(node): State<Arc<Node>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let Some(route) = Route::of(&path) else {

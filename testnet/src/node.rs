@@ -93,6 +93,40 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node before its first milestone that keeps nothing.
+    pub fn in_memory(seed: [u8; 32]) -> Self {
+        let keys = NetworkKeys::from_seed(&seed);
+        let engine = Self::genesis(&keys);
+        Self::with(Log::none(), keys, engine)
+    }
+
+    fn replayed(log: Log, seed: [u8; 32], entries: Vec<(Kind, Vec<u8>)>) -> Result<Self, NodeError> {
+        let keys = NetworkKeys::from_seed(&seed);
+        let mut engine = Self::genesis(&keys);
+        for (entry, (kind, bytes)) in entries.into_iter().enumerate() {
+            replay(&mut engine, kind, &bytes).map_err(|reason| NodeError::Replay { entry, reason })?;
+        }
+        Ok(Self::with(log, keys, engine))
+    }
+
+    fn genesis(keys: &NetworkKeys) -> Engine {
+        let genesis = [Genesis { address: keys.faucet_address(), amount: network::PRIVATE_SUPPLY }];
+        Engine::new(network::private(), &genesis)
+    }
+
+    fn with(log: Log, keys: NetworkKeys, engine: Engine) -> Self {
+        Self {
+            milestones: watch::channel(engine.confirmed()).0,
+            faucet: Mutex::new(Faucet::new(keys.faucet_address())),
+            engine: Mutex::new(engine),
+            log,
+            keys,
+            started: Instant::now(),
+            hub: Hub::default(),
+            feeds: Feeds::default(),
+        }
+    }
+
     /// The ledger. No await may happen while the guard lives.
     pub fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
@@ -214,32 +248,10 @@ async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError
 }
 
 fn open(config: &Config) -> Result<Node, NodeError> {
-    let (log, seed, entries) = match &config.data_dir {
-        None => (Log::none(), config.seed, vec![]),
-        Some(dir) => {
-            std::fs::create_dir_all(dir)?;
-            let opened = Log::open(&dir.join("ledger.sqlite"), config.seed)?;
-            (opened.log, opened.seed, opened.entries)
-        }
-    };
-    let keys = NetworkKeys::from_seed(&seed);
-    let genesis = [Genesis { address: keys.faucet_address(), amount: network::PRIVATE_SUPPLY }];
-    let mut engine = Engine::new(network::private(), &genesis);
-    for (entry, (kind, bytes)) in entries.into_iter().enumerate() {
-        replay(&mut engine, kind, &bytes).map_err(|reason| NodeError::Replay { entry, reason })?;
-    }
-    let milestones = watch::channel(engine.confirmed()).0;
-    let faucet = Mutex::new(Faucet::new(keys.faucet_address()));
-    Ok(Node {
-        engine: Mutex::new(engine),
-        log,
-        keys,
-        faucet,
-        milestones,
-        started: Instant::now(),
-        hub: Hub::default(),
-        feeds: Feeds::default(),
-    })
+    let Some(dir) = &config.data_dir else { return Ok(Node::in_memory(config.seed)) };
+    std::fs::create_dir_all(dir)?;
+    let opened = Log::open(&dir.join("ledger.sqlite"), config.seed)?;
+    Node::replayed(opened.log, opened.seed, opened.entries)
 }
 
 fn replay(engine: &mut Engine, kind: Kind, bytes: &[u8]) -> Result<(), String> {

@@ -22,7 +22,7 @@ pub use record::{BlockRecord, Inclusion, InclusionState, MilestoneRecord, Output
 pub use unspent::{Position, Unspent};
 
 use crate::network::BELOW_MAX_DEPTH;
-use crate::{Block, BlockId, OutputId, ProtocolParameters, TransactionId, build, wire};
+use crate::{Block, BlockId, MilestoneId, OutputId, ProtocolParameters, TransactionId, build, wire};
 
 /// A block the ledger does not take; the text is the node's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +56,7 @@ pub struct Engine {
     params: ProtocolParameters,
     blocks: HashMap<BlockId, BlockRecord>,
     milestones: Vec<MilestoneRecord>,
+    milestone_ids: HashMap<MilestoneId, u32>,
     outputs: HashMap<OutputId, OutputRecord>,
     included: HashMap<TransactionId, BlockId>,
     unspent: Unspent,
@@ -69,6 +70,7 @@ impl Engine {
             params,
             blocks: HashMap::new(),
             milestones: vec![],
+            milestone_ids: HashMap::new(),
             outputs: HashMap::new(),
             included: HashMap::new(),
             unspent: Unspent::default(),
@@ -204,6 +206,11 @@ impl Engine {
     /// A milestone by its index.
     pub fn milestone(&self, index: u32) -> Option<&MilestoneRecord> {
         self.milestones.get(index.checked_sub(1)? as usize)
+    }
+
+    /// A milestone by its id.
+    pub fn milestone_by_id(&self, id: &MilestoneId) -> Option<&MilestoneRecord> {
+        self.milestone(*self.milestone_ids.get(id)?)
     }
 
     /// An output by its id, spent or not.

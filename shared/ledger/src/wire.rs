@@ -22,6 +22,9 @@ const TAGGED_DATA: u32 = 5;
 const TRANSACTION: u32 = 6;
 const MILESTONE: u32 = 7;
 
+/// Bytes of a payload's kind.
+const KIND_LEN: usize = 4;
+
 /// Bytes of a tag (TIP-23).
 const TAG_MAX: usize = 64;
 
@@ -87,7 +90,7 @@ fn payload(reader: &mut Reader<'_>) -> Result<Payload, String> {
         TRANSACTION => Payload::Transaction(Box::new(Transaction::read(reader)?)),
         MILESTONE => {
             // Only the coordinator makes these: its structure is left to the SDK.
-            reader.take(denoted - 4)?;
+            reader.take(denoted.saturating_sub(KIND_LEN))?;
             Payload::Milestone
         }
         kind => {

@@ -2,7 +2,7 @@
 
 mod filter;
 
-use iota_sdk::types::block::output::{AliasId, ChainId, FoundryId, NftId, Output};
+use iota_sdk::types::block::output::{AliasId, ChainId, FoundryId, NftId};
 use serde_json::{Value, json};
 use tarefa_ledger::OutputId;
 use tarefa_ledger::engine::{Engine, OutputRecord, Position};
@@ -55,10 +55,12 @@ pub fn list(engine: &Engine, listing: Listing, query: &str) -> Result<Value, Fai
         let record = engine.output(&position.1).filter(|record| is_listed(record));
         Some(**position) >= start && record.is_some_and(|record| filter.admits(record))
     };
+    // Each source is in order: of none more than one page, and the first of the next, can be wanted.
     let mut found: Vec<Position> = match filter.named() {
-        Some(address) => engine.unspent().naming(address).filter(matches).copied().collect(),
+        Some(address) => engine.unspent().naming(address).filter(matches).take(page + 1).copied().collect(),
         None => {
-            listing.kinds().iter().flat_map(|kind| engine.unspent().of_kind(*kind)).filter(matches).copied().collect()
+            let of_kind = |kind: &u8| engine.unspent().of_kind(*kind).filter(matches).take(page + 1);
+            listing.kinds().iter().flat_map(of_kind).copied().collect()
         }
     };
     found.sort_unstable();
@@ -100,12 +102,7 @@ pub fn by_id(engine: &Engine, listing: Listing, text: &str) -> Result<Value, Fai
         Listing::Foundry => ChainId::Foundry(FoundryId::new(id(text, "foundry ID")?)),
         Listing::All | Listing::Basic => return Err(Failure::unknown("/api/")),
     };
-    let is_it = |(_, id): &&Position| {
-        let output = engine.output(id).map(|record| &record.output);
-        output.and_then(Output::chain_id).is_some_and(|other| other.or_from_output_id(id) == chain)
-    };
-    let found = listing.kinds().iter().flat_map(|kind| engine.unspent().of_kind(*kind)).find(is_it);
-    let (_, id) = found.ok_or_else(|| Failure::missing("record not found"))?;
+    let (_, id) = engine.unspent().of_chain(&chain).ok_or_else(|| Failure::missing("record not found"))?;
     // The original says 0 here.
     Ok(answer(engine, 0, std::iter::once(id)))
 }

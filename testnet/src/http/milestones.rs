@@ -6,6 +6,7 @@ use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::payload::Payload;
 use iota_sdk::types::block::payload::dto::PayloadDto;
 use serde_json::json;
+use tarefa_ledger::MilestoneId;
 use tarefa_ledger::engine::{Engine, MilestoneRecord};
 
 use super::answer::{self, Failure};
@@ -14,8 +15,7 @@ use super::params;
 fn find_by_id<'a>(engine: &'a Engine, text: &str) -> Result<&'a MilestoneRecord, Failure> {
     let id = params::exact(text, "milestone ID")?;
     let missing = || Failure::missing(format!("milestone not found: 0x{}", hex::encode(id)));
-    // Asked for by people, not by programs: a look at all of them is quick enough.
-    (1..=engine.confirmed()).rev().filter_map(|i| engine.milestone(i)).find(|m| *m.id == id).ok_or_else(missing)
+    engine.milestone_by_id(&MilestoneId::new(id)).ok_or_else(missing)
 }
 
 fn give(record: &MilestoneRecord, headers: &HeaderMap) -> Response {

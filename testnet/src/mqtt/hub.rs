@@ -14,8 +14,8 @@ use super::packet::{self, Qos};
 /// falls further behind is closed, and the ledger never waits for it.
 const QUEUE_PACKETS: usize = 16_384;
 const QUEUE_BYTES: usize = 8 << 20;
-/// Connections at once, and filters of one of them.
-const CONNECTIONS_MAX: usize = 1_000;
+/// Connections at once, and filters of one of them: together they bound what one event may cost.
+const CONNECTIONS_MAX: usize = 256;
 const FILTERS_MAX: usize = 1_000;
 /// Client ids remembered for their last connection's wish to keep a session.
 const REMEMBERED: usize = 10_000;
@@ -85,6 +85,8 @@ struct Inner {
     filters: HashMap<String, BTreeMap<u64, Qos>>,
     /// Of these, the ones with a wildcard.
     wild: HashSet<String>,
+    /// What each connection holds.
+    held: HashMap<u64, HashSet<String>>,
     /// Filters below `block-metadata/`: while there are any, metadata is published.
     metadata: usize,
     /// Clients whose latest connection wanted its session kept.
@@ -161,10 +163,11 @@ impl Hub {
         if !inner.links.contains_key(&generation) {
             return None;
         }
-        let held = inner.filters.values().filter(|holders| holders.contains_key(&generation)).take(FILTERS_MAX).count();
-        if held >= FILTERS_MAX {
+        let held = inner.held.entry(generation).or_default();
+        if held.len() >= FILTERS_MAX && !held.contains(filter) {
             return None;
         }
+        held.insert(filter.to_owned());
         let is_new = inner.filters.entry(filter.to_owned()).or_default().insert(generation, qos).is_none();
         if is_new {
             inner.metadata += usize::from(is_metadata(filter));
@@ -240,13 +243,7 @@ impl Hub {
 impl Inner {
     fn remove(&mut self, generation: u64) -> Option<Arc<Link>> {
         let link = self.links.remove(&generation)?;
-        let held: Vec<String> = self
-            .filters
-            .iter()
-            .filter(|(_, holders)| holders.contains_key(&generation))
-            .map(|(filter, _)| filter.clone())
-            .collect();
-        for filter in held {
+        for filter in self.held.remove(&generation).unwrap_or_default() {
             self.drop_filter(generation, &filter);
         }
         Some(link)
@@ -258,6 +255,9 @@ impl Inner {
             return;
         }
         self.metadata -= usize::from(is_metadata(filter));
+        if let Some(held) = self.held.get_mut(&generation) {
+            held.remove(filter);
+        }
         if holders.is_empty() {
             self.filters.remove(filter);
             self.wild.remove(filter);

@@ -129,6 +129,7 @@ impl Engine {
         }
         let own_block = build::block(parents, Some(Payload::from(payload.clone())))?;
         self.book(index, essence.timestamp(), &plan);
+        self.milestone_ids.insert(crate::MilestoneId::from(*payload.id()), index);
         self.milestones.push(MilestoneRecord {
             id: crate::MilestoneId::from(*payload.id()),
             timestamp: essence.timestamp(),

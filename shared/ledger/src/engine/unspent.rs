@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use iota_sdk::types::block::address::Address;
-use iota_sdk::types::block::output::Output;
 use iota_sdk::types::block::output::unlock_condition::UnlockCondition;
+use iota_sdk::types::block::output::{ChainId, Output};
 
 use crate::OutputId;
 
@@ -16,6 +16,7 @@ pub type Position = (u32, OutputId);
 pub struct Unspent {
     by_kind: HashMap<u8, BTreeSet<Position>>,
     by_address: HashMap<Address, BTreeSet<Position>>,
+    by_chain: HashMap<ChainId, Position>,
 }
 
 impl Unspent {
@@ -24,11 +25,20 @@ impl Unspent {
         for address in addresses(output) {
             self.by_address.entry(address).or_default().insert(position);
         }
+        if let Some(chain) = output.chain_id() {
+            self.by_chain.insert(chain.or_from_output_id(&position.1), position);
+        }
     }
 
     pub(super) fn remove(&mut self, position: &Position, output: &Output) {
         if let Some(positions) = self.by_kind.get_mut(&output.kind()) {
             positions.remove(position);
+        }
+        if let Some(chain) = output.chain_id().map(|chain| chain.or_from_output_id(&position.1))
+            && self.by_chain.get(&chain) == Some(position)
+        {
+            // Unless the next state of the chain has taken its place already.
+            self.by_chain.remove(&chain);
         }
         for address in addresses(output) {
             if let Some(positions) = self.by_address.get_mut(&address) {
@@ -43,6 +53,11 @@ impl Unspent {
     /// All of one kind (basic 3, alias 4, foundry 5, NFT 6), oldest first.
     pub fn of_kind(&self, kind: u8) -> impl Iterator<Item = &Position> {
         self.by_kind.get(&kind).into_iter().flatten()
+    }
+
+    /// The output that an alias, foundry or NFT is in now.
+    pub fn of_chain(&self, chain: &ChainId) -> Option<&Position> {
+        self.by_chain.get(chain)
     }
 
     /// All that name an address in any unlock condition, oldest first.

@@ -43,3 +43,18 @@ fn no_prefix_of_a_block_is_read_as_one() {
         }
     }
 }
+
+/// Found by fuzzing.
+#[test]
+fn a_payload_shorter_than_its_own_kind_is_refused() {
+    for kind in [TAGGED_DATA, TRANSACTION, MILESTONE, 99] {
+        for denoted in 1u32..KIND_LEN as u32 {
+            let mut raw = vec![2, 1];
+            raw.extend_from_slice(&[7; 32]);
+            raw.extend_from_slice(&denoted.to_le_bytes());
+            raw.extend_from_slice(&kind.to_le_bytes());
+            raw.extend_from_slice(&[0; 16]);
+            read(&raw).expect_err("its length is a lie");
+        }
+    }
+}
