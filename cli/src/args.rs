@@ -117,6 +117,46 @@ pub struct Init {
 pub enum Testnet {
     /// Start a dev Tangle: a Stardust node that confirms by itself, with indexer and faucet.
     Up(TestnetUp),
+    /// Read or change the controls of a running dev Tangle: pace, clock, faults on purpose.
+    Ctl(TestnetCtl),
+}
+
+/// `tarefa testnet ctl`
+#[derive(Debug, ClapArgs)]
+pub struct TestnetCtl {
+    /// The dev Tangle; its control API answers on loopback addresses only.
+    #[arg(long, default_value = DEFAULT_NODE)]
+    pub node: String,
+    /// Make so many milestones now.
+    #[arg(long)]
+    pub milestones: Option<u32>,
+    /// No milestones by themselves any more.
+    #[arg(long, conflicts_with = "resume")]
+    pub pause: bool,
+    /// Milestones by themselves again.
+    #[arg(long)]
+    pub resume: bool,
+    /// Time between milestones, 50ms to 120s.
+    #[arg(long, value_parser = duration)]
+    pub interval: Option<Duration>,
+    /// Seconds that the ledger's clock is ahead of the system's; time never falls.
+    #[arg(long, allow_hyphen_values = true)]
+    pub time_offset: Option<i64>,
+    /// Answer the next N blocks and forget them.
+    #[arg(long)]
+    pub drop: Option<u32>,
+    /// Answer the N blocks after these and take them later.
+    #[arg(long, requires = "delay_for")]
+    pub delay: Option<u32>,
+    /// How much later, 15s at most.
+    #[arg(long, value_parser = duration)]
+    pub delay_for: Option<Duration>,
+    /// Leave the N blocks after these unreferenced.
+    #[arg(long)]
+    pub orphan: Option<u32>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `tarefa testnet up`
@@ -140,6 +180,9 @@ pub struct TestnetUp {
     /// Keep nothing.
     #[arg(long)]
     pub memory: bool,
+    /// Keys of a new network come from this text, so that ids and addresses repeat [default: random].
+    #[arg(long)]
+    pub seed: Option<String>,
     /// Output form.
     #[command(flatten)]
     pub output: Output,

@@ -33,6 +33,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Demo(args) => demo::run(args).await,
         Command::Init(args) => init::run(&args),
         Command::Testnet(Testnet::Up(args)) => testnet::up(args).await,
+        Command::Testnet(Testnet::Ctl(args)) => testnet::ctl(args).await,
         Command::Executor(Executor::Run(args)) => executor::run(args).await,
         Command::Executor(Executor::Doctor(output)) => executor::doctor(output),
         Command::Market(Market::Ls(args)) => market::list(args).await,

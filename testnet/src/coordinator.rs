@@ -1,10 +1,11 @@
 //! The coordinator: a milestone every interval, whether anything happened or not.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use tarefa_ledger::engine::ApplyError;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, sleep_until};
 
 use crate::faucet;
 use crate::node::Node;
@@ -15,23 +16,35 @@ pub fn wall_clock() -> u32 {
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }
 
+/// Makes one milestone now, with what the faucet owes; its index.
+pub fn step(node: &Node) -> Result<u32, ApplyError> {
+    // One at a time: between its payment and its milestone nothing else spends the faucet's coins.
+    let _turn = node.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    faucet::pay_waiting(node);
+    let time = i64::from(wall_clock()) + node.controls.offset();
+    node.issue(u32::try_from(time.max(0)).unwrap_or(u32::MAX))
+}
+
 /// Issues milestones until stopped.
-pub async fn run(node: Arc<Node>, interval: Duration, mut stopped: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(interval);
-    // After a pause of the machine one milestone is enough.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await;
+pub async fn run(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
+    let mut pace = node.controls.pace();
+    let mut last = Instant::now();
     loop {
+        let now = *pace.borrow_and_update();
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
+            // A new pace counts from the last milestone.
+            changed = pace.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            () = sleep_until(last + now.interval), if !now.paused => {}
         }
+        // From the moment it was due, unless the machine was away: then one milestone is enough.
+        let due = last + now.interval;
+        last = if due.elapsed() < now.interval { due } else { Instant::now() };
         let worker = node.clone();
-        let step = tokio::task::spawn_blocking(move || {
-            faucet::pay_waiting(&worker);
-            worker.issue(wall_clock())
-        });
-        match step.await {
+        match tokio::task::spawn_blocking(move || step(&worker)).await {
             Ok(Ok(index)) => tracing::debug!(index, "milestone"),
             Ok(Err(error)) => tracing::error!(%error, "no milestone could be made"),
             Err(error) => tracing::error!(%error, "making a milestone panicked"),

@@ -72,7 +72,11 @@ fn coins(engine: &Engine, address: &[u8; 32]) -> Vec<Spend> {
         let output = engine.output(id)?;
         build::plain(&output.output).map(|(address, amount)| Spend { id: *id, amount, address, index: 0, packed: None })
     };
-    engine.plain_of(address).take(build::COUNT_MAX).filter_map(coin).collect()
+    // The richest first: dust that somebody sends here must not stop it.
+    let mut coins: Vec<Spend> = engine.plain_of(address).filter_map(coin).collect();
+    coins.sort_by_key(|coin| std::cmp::Reverse(coin.amount));
+    coins.truncate(build::COUNT_MAX);
+    coins
 }
 
 /// Pays what waits; called right before a milestone, so that nothing else spends the faucet's coins meanwhile.

@@ -10,12 +10,14 @@ mod milestones;
 mod outputs;
 mod params;
 mod route;
+mod test_controls;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -29,6 +31,9 @@ use route::Route;
 
 /// Largest body accepted, the default of HORNET: a JSON block is about twice its 32 KiB.
 const BODY_MAX: usize = 1 << 20;
+
+/// Path of the control API for tests.
+const CONTROL: &str = "/control/v1";
 
 /// Which of the original's servers an address stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +69,13 @@ pub async fn respond(node: Arc<Node>, request: Request, server: Server) -> Respo
 
 async fn node_answer(State(node): State<Arc<Node>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
+    if path == CONTROL && node.controllable {
+        let (parts, body) = request.into_parts();
+        return match body_of(body).await {
+            Ok(body) => controlled(node, parts, body).await,
+            Err(failure) => failure.into_response(),
+        };
+    }
     let Some(route) = Route::of(&path) else {
         return match request.method() {
             &Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
@@ -89,6 +101,15 @@ async fn node_answer(State(node): State<Arc<Node>>, request: Request) -> Respons
     };
     let call = Call { node: &node, method, query: &query, headers: &headers, body: &body };
     call.answer(route).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Making milestones takes time: not on a thread that answers others.
+async fn controlled(node: Arc<Node>, parts: Parts, body: Bytes) -> Response {
+    let work = move || test_controls::control(&node, &parts.method, &parts.headers, &body);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
+        Err(error) => Failure::internal(error).into_response(),
+    }
 }
 
 async fn body_of(body: Body) -> Result<Bytes, Failure> {

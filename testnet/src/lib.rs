@@ -1,5 +1,6 @@
 //! The dev Tangle: a Stardust node in one process that confirms by itself.
 
+pub mod controls;
 pub mod coordinator;
 pub mod faucet;
 pub mod http;

@@ -19,6 +19,26 @@ pub enum Kind {
     Block,
     /// A milestone payload's bytes.
     Milestone,
+    /// A block's bytes that no tip selection is to pick.
+    Orphan,
+}
+
+impl Kind {
+    fn number(self) -> u8 {
+        match self {
+            Self::Block => 0,
+            Self::Milestone => 1,
+            Self::Orphan => 2,
+        }
+    }
+
+    fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Block,
+            2 => Self::Orphan,
+            _ => Self::Milestone,
+        }
+    }
 }
 
 /// The log cannot be opened or read.
@@ -105,7 +125,7 @@ fn read(connection: &Connection) -> Result<Vec<(Kind, Vec<u8>)>, LogError> {
     let mut statement = connection.prepare("SELECT kind, bytes FROM log ORDER BY seq")?;
     let rows = statement.query_map([], |row| {
         let kind: u8 = row.get(0)?;
-        Ok((if kind == 0 { Kind::Block } else { Kind::Milestone }, row.get(1)?))
+        Ok((Kind::of(kind), row.get(1)?))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -132,7 +152,7 @@ fn store(connection: &Connection, batch: &[Entry]) -> rusqlite::Result<()> {
     {
         let mut insert = transaction.prepare_cached("INSERT INTO log (kind, bytes) VALUES (?1, ?2)")?;
         for (kind, bytes, _) in batch {
-            insert.execute(params![u8::from(*kind == Kind::Milestone), bytes])?;
+            insert.execute(params![kind.number(), bytes])?;
         }
     }
     transaction.commit()

@@ -12,6 +12,7 @@ use tarefa_ledger::{BlockId, network};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
+use crate::controls::{self, ControlError, Controls, Fate};
 use crate::coordinator;
 use crate::faucet::Faucet;
 use crate::http::{self, Server};
@@ -67,8 +68,8 @@ pub enum NodeError {
         reason: std::io::Error,
     },
     /// A setting makes no sense.
-    #[error("{0}")]
-    Setting(String),
+    #[error(transparent)]
+    Setting(#[from] ControlError),
     /// The system says no.
     #[error("the data directory: {0}")]
     Io(#[from] std::io::Error),
@@ -90,6 +91,12 @@ pub struct Node {
     pub hub: Hub,
     /// What they are told.
     pub feeds: Feeds,
+    /// Held while a milestone is made.
+    pub turn: Mutex<()>,
+    /// What a test has asked for.
+    pub controls: Controls,
+    /// Whether the control API answers: on loopback addresses only.
+    pub controllable: bool,
 }
 
 impl Node {
@@ -98,6 +105,12 @@ impl Node {
         let keys = NetworkKeys::from_seed(&seed);
         let engine = Self::genesis(&keys);
         Self::with(Log::none(), keys, engine)
+    }
+
+    fn set_up(mut self, config: &Config) -> Self {
+        self.controls = Controls::new(config.interval);
+        self.controllable = config.listen.ip().is_loopback();
+        self
     }
 
     fn replayed(log: Log, seed: [u8; 32], entries: Vec<(Kind, Vec<u8>)>) -> Result<Self, NodeError> {
@@ -124,6 +137,9 @@ impl Node {
             started: Instant::now(),
             hub: Hub::default(),
             feeds: Feeds::default(),
+            turn: Mutex::default(),
+            controls: Controls::new(INTERVAL_MIN),
+            controllable: false,
         }
     }
 
@@ -140,14 +156,40 @@ impl Node {
     /// Takes a block; await the receiver before answering. The log has the ledger's order because both happen
     /// under one lock.
     pub fn submit(&self, raw: &[u8]) -> Result<(BlockId, oneshot::Receiver<()>), Refusal> {
+        self.take(raw, false)
+    }
+
+    /// As [`Self::submit`], with the fate that a test has chosen for the next block.
+    pub fn post(self: &Arc<Self>, raw: &[u8]) -> Result<(BlockId, oneshot::Receiver<()>), Refusal> {
+        let later = match self.controls.fate() {
+            Fate::Taken => return self.take(raw, false),
+            Fate::Orphaned => return self.take(raw, true),
+            Fate::Dropped => None,
+            Fate::Delayed(time) => Some(time),
+        };
+        if let Some(time) = later {
+            let (node, raw) = (self.clone(), raw.to_vec());
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                if let Err(error) = node.take(&raw, false) {
+                    tracing::warn!(%error, "a delayed block was refused when its time came");
+                }
+            });
+        }
+        let id = BlockId::new(tarefa_ledger::blake2b(raw));
+        Ok((id, Log::none().append(Kind::Block, raw)))
+    }
+
+    fn take(&self, raw: &[u8], orphan: bool) -> Result<(BlockId, oneshot::Receiver<()>), Refusal> {
         let mut engine = self.engine();
         let known = engine.block(&BlockId::new(tarefa_ledger::blake2b(raw))).is_some();
-        let id = engine.submit(raw)?;
+        let id = if orphan { engine.submit_orphan(raw)? } else { engine.submit(raw)? };
         if known {
             return Ok((id, Log::none().append(Kind::Block, raw)));
         }
         self.feeds.block(&self.hub, &engine, id);
-        Ok((id, self.log.append(Kind::Block, raw)))
+        let kind = if orphan { Kind::Orphan } else { Kind::Block };
+        Ok((id, self.log.append(kind, raw)))
     }
 
     /// Makes the next milestone and logs it with the blocks that tie its tips together.
@@ -206,23 +248,15 @@ impl Running {
 
 /// Starts a node and returns once it answers.
 pub async fn start(config: Config) -> Result<Running, NodeError> {
-    if config.interval < INTERVAL_MIN || config.interval > INTERVAL_MAX {
-        let text = format!(
-            "the milestone interval {} ms is outside {} ms to {} s",
-            config.interval.as_millis(),
-            INTERVAL_MIN.as_millis(),
-            INTERVAL_MAX.as_secs()
-        );
-        return Err(NodeError::Setting(text));
-    }
-    let node = Arc::new(open(&config)?);
+    controls::check_interval(config.interval)?;
+    let node = Arc::new(open(&config)?.set_up(&config));
     if node.engine().confirmed() == 0 {
         node.issue(coordinator::wall_clock())?;
     }
     let (listener, address) = bind(config.listen).await?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = vec![
-        tokio::spawn(coordinator::run(node.clone(), config.interval, stopped.clone())),
+        tokio::spawn(coordinator::run(node.clone(), stopped.clone())),
         tokio::spawn(http::serve(listener, node.clone(), Server::Node, stopped.clone())),
     ];
     let mut faucet = None;
@@ -257,6 +291,7 @@ fn open(config: &Config) -> Result<Node, NodeError> {
 fn replay(engine: &mut Engine, kind: Kind, bytes: &[u8]) -> Result<(), String> {
     match kind {
         Kind::Block => engine.submit(bytes).map(drop).map_err(|error| error.to_string()),
+        Kind::Orphan => engine.submit_orphan(bytes).map(drop).map_err(|error| error.to_string()),
         Kind::Milestone => {
             let payload = Payload::unpack_verified(bytes, engine.params()).map_err(|error| format!("{error:?}"))?;
             let Payload::Milestone(milestone) = payload else { return Err("not a milestone".into()) };

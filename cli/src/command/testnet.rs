@@ -1,11 +1,14 @@
-//! `tarefa testnet up`: the dev Tangle.
+//! `tarefa testnet up`: the dev Tangle; `ctl`: its controls.
 
-use anyhow::Result;
-use serde_json::json;
+use anyhow::{Result, bail};
+use serde_json::{Map, Value, json};
 use tarefa_daemon::home::Home;
+use tarefa_protocol::Digest;
+use tarefa_tangle::NodeError;
+use tarefa_tangle::rest::Rest;
 use tarefa_testnet::Config;
 
-use crate::args::TestnetUp;
+use crate::args::{TestnetCtl, TestnetUp};
 use crate::ui::Ui;
 use crate::{party, signals};
 
@@ -22,7 +25,10 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
         (Some(dir), Some(home))
     };
     let mut seed = [0u8; 32];
-    getrandom::fill(&mut seed).expect("the operating system gives random bytes");
+    match &args.seed {
+        Some(text) => seed = Digest::of("tarefa/testnet-seed", &[text.as_bytes()]).0,
+        None => getrandom::fill(&mut seed).expect("the operating system gives random bytes"),
+    }
     let config = Config {
         listen: args.listen,
         faucet: args.faucet_listen,
@@ -44,11 +50,52 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
         &format!("dev Tangle at {url}, a milestone every {} ms, kept {kept}", args.interval.as_millis()),
         json!({ "node": url, "faucet": faucet, "mqtt": mqtt, "interval_ms": args.interval.as_millis() as u64, "data_dir": data_dir }),
     );
+    ui.say(&format!("        controls: tarefa testnet ctl --node {url} --help"));
     ui.say(&format!("            next: tarefa executor run --node {url}"));
     ui.say(&format!("            then: tarefa wallet faucet --node {url}"));
     ui.say(&format!("             and: tarefa run demo:primes --node {url} -- 1000000"));
     ui.done();
     signals::asked_to_stop().await;
     running.stop().await;
+    Ok(0)
+}
+
+pub async fn ctl(args: TestnetCtl) -> Result<u8> {
+    let mut wish = Map::new();
+    let millis = |time: std::time::Duration| json!(time.as_millis() as u64);
+    let mut set = |key: &str, value: Option<Value>| value.map(|value| wish.insert(key.to_owned(), value));
+    set("milestones", args.milestones.map(Value::from));
+    set("paused", (args.pause || args.resume).then_some(args.pause.into()));
+    set("intervalMs", args.interval.map(millis));
+    set("timeOffset", args.time_offset.map(Value::from));
+    let faults = [
+        ("drop", args.drop.map(Value::from)),
+        ("delay", args.delay.map(Value::from)),
+        ("delayMs", args.delay_for.map(millis)),
+        ("orphan", args.orphan.map(Value::from)),
+    ];
+    let faults: Map<String, Value> =
+        faults.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    set("faults", (!faults.is_empty()).then_some(faults.into()));
+    let wish = (!wish.is_empty()).then(|| Value::from(wish));
+    let settings = match Rest::new(&args.node)?.control(wish.as_ref()).await {
+        // Any other node than a dev Tangle answers 403, which says only that.
+        Err(NodeError::Refused(text)) if text.starts_with("Forbidden") => {
+            bail!("{} has no controls: is it a dev Tangle that listens on a loopback address?", args.node)
+        }
+        other => other?,
+    };
+    let text = format!(
+        "milestone {}, one every {} ms{}, clock {:+} s, to come: {}",
+        settings["confirmed"],
+        settings["intervalMs"],
+        if settings["paused"] == true { " (paused)" } else { "" },
+        settings["timeOffset"].as_i64().unwrap_or(0),
+        settings["faults"],
+    );
+    Ui::new(args.output.json).answer(&settings, &text);
+    if settings["timeOffset"] != 0 {
+        eprintln!("the ledger's clock differs from the system's: clients may refuse this node");
+    }
     Ok(0)
 }

@@ -336,20 +336,27 @@ async fn post_all<T: Tangle>(
     let mut backoff = Backoff::default();
     let mut chain = Chain::default();
     let mut waiting: VecDeque<Post> = VecDeque::new();
+    let mut failed = false;
     loop {
         if waiting.is_empty() {
             chain = Chain::default();
             let Some(batch) = posts.recv().await else { return };
             waiting.extend(batch);
         }
-        // A payment must not wait behind the parts of a large upload.
+        // A payment must not wait behind the parts of a large upload; one that the node refused just now must not keep
+        // them waiting for ever.
         while let Ok(batch) = posts.try_recv() {
             let (money, parts) = batch.into_iter().partition::<Vec<_>, _>(Post::is_transaction);
             waiting.extend(parts);
-            money.into_iter().rev().for_each(|post| waiting.push_front(post));
+            if failed {
+                waiting.extend(money);
+            } else {
+                money.into_iter().rev().for_each(|post| waiting.push_front(post));
+            }
         }
         let Some(post) = waiting.pop_front() else { continue };
         let result = chain.post(&*tangle, post.payload).await;
+        failed = result.is_err();
         if said.send(Happened::Posted { key: post.key, done: result.is_ok() }).await.is_err() {
             return;
         }

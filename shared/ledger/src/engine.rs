@@ -182,10 +182,19 @@ impl Engine {
     /// Makes the next milestone over everything that is waiting, and applies it. Where more tips wait than a
     /// block has parents, blocks without payload tie them together first; they are returned to be stored.
     pub fn issue(&mut self, now: u32, keys: &[SigningKey]) -> Result<Vec<BlockId>, ApplyError> {
+        self.drop_old_tips();
         let ties = self.tie_tips()?;
         let payload = self.next_milestone(now, keys)?;
         self.apply(&payload)?;
         Ok(ties)
+    }
+
+    /// Tips below max depth can have no children any more.
+    fn drop_old_tips(&mut self) {
+        let confirmed = self.confirmed();
+        let blocks = &self.blocks;
+        let is_old = |id: &BlockId| blocks.get(id).is_none_or(|block| block.cone_index() + BELOW_MAX_DEPTH < confirmed);
+        self.tips.remove_where(is_old);
     }
 
     fn tie_tips(&mut self) -> Result<Vec<BlockId>, ApplyError> {

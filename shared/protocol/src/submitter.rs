@@ -98,6 +98,8 @@ impl Task {
 
     fn sent(&mut self, input: Input, now: Now) -> Vec<Effect> {
         match input {
+            // This executor is out; only the tick that asks the next one counts.
+            Input::Heard(_) if self.refusal.is_some() => self.stay(State::Sent),
             Input::Heard(body) => self.heard_unpaid(body, now, State::Sent),
             Input::Cancel => self.cancel(),
             Input::Delivered if self.answer_by.is_none() => {

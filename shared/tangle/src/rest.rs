@@ -73,6 +73,18 @@ impl Rest {
         self.send(self.http.post(endpoint).json(&body), "the faucet").await.map(drop)
     }
 
+    /// Reads, or with a `wish` changes, the controls of a dev Tangle (`docs/testnet.md`). Other nodes refuse.
+    pub async fn control(&self, wish: Option<&serde_json::Value>) -> Result<serde_json::Value, NodeError> {
+        let endpoint = format!("{}/control/v1", self.url);
+        let request = match wish {
+            Some(wish) => self.http.post(endpoint).json(wish),
+            None => self.http.get(endpoint),
+        };
+        let what = "the controls";
+        let bytes = self.read(self.send(request, what).await?, what).await?;
+        serde_json::from_slice(&bytes).map_err(|error| nonsense(what, &error.to_string()))
+    }
+
     async fn send(&self, request: RequestBuilder, what: &str) -> Result<Response, NodeError> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();

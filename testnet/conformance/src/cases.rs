@@ -26,6 +26,9 @@ const GROUPS: [(&str, &str); 10] = [
     ("faucet", include_str!("../traces/http/faucet.jsonl")),
 ];
 
+/// Cases recorded.
+const RECORDED: usize = 586;
+
 /// Tries of a case that a milestone may overtake.
 const ATTEMPTS: usize = 6;
 
@@ -48,6 +51,7 @@ pub fn recorded() -> Result<Vec<Case>> {
             cases.push(Case { group, name, request: case["request"].clone(), answer: case["response"].clone() });
         }
     }
+    anyhow::ensure!(cases.len() == RECORDED, "{} cases instead of {RECORDED}", cases.len());
     Ok(cases)
 }
 

@@ -34,7 +34,7 @@ pub async fn submit(node: &Arc<Node>, headers: &HeaderMap, body: &[u8]) -> Resul
         return Err(Failure::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     };
     let raw = with_tips(raw, &node.engine()).map_err(Failure::bad)?;
-    let (id, kept) = node.submit(&raw).map_err(|refusal| refused(refusal, &kind))?;
+    let (id, kept) = node.post(&raw).map_err(|refusal| refused(refusal, &kind))?;
     // Nothing is answered before it would survive a crash of this process.
     kept.await.map_err(|_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be written"))?;
     let body = json!({ "blockId": id.to_string() });

@@ -67,11 +67,11 @@ async fn serve(mut stream: Stream, node: Arc<Node>) {
     let mut session = Session::new(node);
     let mut queue: Option<mpsc::Receiver<Bytes>> = None;
     let mut heard = Instant::now();
+    let mut joined = false;
     loop {
         let deadline = heard + session.patience().unwrap_or(NEVER);
         let link = session.link().cloned();
         tokio::select! {
-            biased;
             () = async { match &link { Some(link) => link.closed().await, None => std::future::pending().await } } => return,
             Some(packet) = async { match &mut queue { Some(queue) => queue.recv().await, None => std::future::pending().await } } => {
                 if let Some(link) = &link {
@@ -83,8 +83,12 @@ async fn serve(mut stream: Stream, node: Arc<Node>) {
             }
             bytes = stream.receive() => {
                 let Some(bytes) = bytes else { return };
-                heard = Instant::now();
                 let (next, first) = session.feed(&bytes);
+                // Until it has introduced itself, a client gains no time by sending.
+                if joined || session.link().is_some() {
+                    joined = true;
+                    heard = Instant::now();
+                }
                 if let Some(Welcome { connack, queue: receiver }) = first {
                     queue = receiver;
                     if !stream.send(connack).await {

@@ -17,6 +17,10 @@ const QUEUE_BYTES: usize = 8 << 20;
 /// Connections at once, and filters of one of them: together they bound what one event may cost.
 const CONNECTIONS_MAX: usize = 256;
 const FILTERS_MAX: usize = 1_000;
+/// Of these, with wildcards: every event is matched against all of them.
+const WILDCARDS_MAX: usize = 64;
+/// Bytes of a filter or client id: the longest topic of the node is a third of it.
+const TEXT_MAX: usize = 512;
 /// Client ids remembered for their last connection's wish to keep a session.
 const REMEMBERED: usize = 10_000;
 
@@ -119,7 +123,7 @@ impl Hub {
     /// there are too many.
     pub fn join(&self, id: &str, clean: bool) -> Option<Joined> {
         let mut inner = self.lock();
-        if inner.links.len() >= CONNECTIONS_MAX {
+        if inner.links.len() >= CONNECTIONS_MAX || id.len() > TEXT_MAX {
             return None;
         }
         inner.next += 1;
@@ -164,14 +168,17 @@ impl Hub {
             return None;
         }
         let held = inner.held.entry(generation).or_default();
-        if held.len() >= FILTERS_MAX && !held.contains(filter) {
+        let is_wild = |filter: &str| filter.contains(['+', '#']);
+        let wild = held.iter().filter(|held| is_wild(held)).count();
+        let is_full = held.len() >= FILTERS_MAX || (is_wild(filter) && wild >= WILDCARDS_MAX);
+        if filter.len() > TEXT_MAX || (is_full && !held.contains(filter)) {
             return None;
         }
         held.insert(filter.to_owned());
         let is_new = inner.filters.entry(filter.to_owned()).or_default().insert(generation, qos).is_none();
         if is_new {
             inner.metadata += usize::from(is_metadata(filter));
-            if filter.contains(['+', '#']) {
+            if is_wild(filter) {
                 inner.wild.insert(filter.to_owned());
             }
         }
@@ -266,7 +273,9 @@ impl Inner {
 
     fn keep(&mut self, id: &str, clean: bool) {
         if clean {
-            self.kept.remove(id);
+            if self.kept.remove(id) {
+                self.kept_order.retain(|kept| kept != id);
+            }
         } else if self.kept.insert(id.to_owned()) {
             self.kept_order.push_back(id.to_owned());
             if self.kept_order.len() > REMEMBERED

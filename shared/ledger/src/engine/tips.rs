@@ -33,6 +33,11 @@ impl Tips {
         }
     }
 
+    pub fn remove_where(&mut self, is_out: impl Fn(&BlockId) -> bool) {
+        let out: Vec<BlockId> = self.by_age.values().filter(|id| is_out(id)).copied().collect();
+        self.approve(&out);
+    }
+
     pub fn len(&self) -> usize {
         self.by_age.len()
     }

@@ -260,6 +260,7 @@ fn a_busy_executor_or_a_bad_quote_passes_the_task_on() {
         let mut task = task();
         task.handle(locked(), now(START + 1));
         task.handle(refusal, now(START + 2));
+        assert_eq!(task.handle(locked(), now(START + 2)), [], "what it says now counts no more");
         let effects = task.handle(Input::Tick { next: Some(Box::new(offer(2))) }, now(START + 2));
         assert_eq!(effects.last(), Some(&Effect::Submit));
         assert_eq!(task.asked.executor, PartyId([2; 32]));

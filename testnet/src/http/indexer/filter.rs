@@ -12,13 +12,16 @@ use super::Listing;
 /// Bytes of a tag (TIP-18).
 const TAG_MAX: usize = 64;
 
+/// Parameters looked at: the original knows half as many.
+const PAIRS_MAX: usize = 64;
+
 /// Query parameters; of a repeated one the first counts, an empty one is absent.
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
     pub fn parse(text: &str) -> Self {
         let mut pairs: Vec<(String, String)> = vec![];
-        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+        for (key, value) in form_urlencoded::parse(text.as_bytes()).take(PAIRS_MAX) {
             if pairs.iter().all(|(known, _)| *known != key) {
                 pairs.push((key.into_owned(), value.into_owned()));
             }
