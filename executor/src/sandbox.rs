@@ -17,7 +17,7 @@ pub mod worker;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -127,21 +127,18 @@ impl Sandbox {
     ) -> Result<Execution, RunError> {
         let submit: Submit = codec::decode(submit)?;
         let (artifact, compile) = self.cache.artifact(&self.spawner, &submit.module.0, self.walls, &cancel)?;
-        let root = dir.join("root");
-        lay_out(&root, &submit)?;
-        let stdin = dir.join("stdin");
-        fs::write(&stdin, &submit.manifest.stdin.0)?;
-        let (stdout, stderr) = (dir.join("stdout"), dir.join("stderr"));
-        let descriptors: Vec<OwnedFd> = vec![
-            artifact.into(),
-            File::open(&stdin)?.into(),
-            File::create(&stdout)?.into(),
-            File::create(&stderr)?.into(),
-        ];
-        let job = self.job(guest, &submit, &root);
+        lay_out(dir, &submit)?;
+        let (stdin, stdout, stderr) = (stream(&submit.manifest.stdin.0)?, stream(&[])?, stream(&[])?);
+        let descriptors: Vec<OwnedFd> =
+            vec![artifact.into(), stdin.into(), stdout.try_clone()?.into(), stderr.try_clone()?.into()];
+        let job = self.job(guest, &submit, dir);
         let watch = Watch {
             time: Duration::from_millis(guest.time_allowed.0),
-            disk: Some((root.clone(), guest.limits.disk_max + input_bytes(&submit), self.entries_max(guest, &submit))),
+            disk: Some((
+                dir.to_owned(),
+                guest.limits.disk_max + input_bytes(&submit),
+                self.entries_max(guest, &submit),
+            )),
             cancel,
         };
         let report = supervise(self.spawner.start(job, descriptors)?, &watch, None)?;
@@ -149,12 +146,12 @@ impl Sandbox {
         let mut outcome = judge(report)?;
         let mut result = TaskResult {
             outcome: outcome.clone(),
-            stdout: Bytes(fs::read(&stdout)?),
-            stderr: Bytes(fs::read(&stderr)?),
+            stdout: Bytes(written(stdout)?),
+            stderr: Bytes(written(stderr)?),
             files: vec![],
             salt: salt(),
         };
-        match collect::files(&root, &submit.manifest.outputs, guest.limits.result_max, guest.limits.files_max)? {
+        match collect::files(dir, &submit.manifest.outputs, guest.limits.result_max, guest.limits.files_max)? {
             Some(files) => result.files = files,
             None => outcome = Outcome::Limit(Limit::Result),
         }
@@ -201,6 +198,23 @@ impl Sandbox {
     fn entries_max(&self, guest: &RunGuest, submit: &Submit) -> u64 {
         u64::from(guest.limits.files_max) + 4 * submit.manifest.inputs.len() as u64
     }
+}
+
+/// A standard stream as a file in memory: never on the disk, and no name that anything could be planted under. What a
+/// guest may write to it is capped.
+fn stream(content: &[u8]) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("stream", rustix::fs::MemfdFlags::CLOEXEC)?);
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// What a worker has written to a stream.
+fn written(mut file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Puts the inputs in place. Paths were checked when the task was accepted and are checked again here, where they
