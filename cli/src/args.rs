@@ -1,11 +1,16 @@
 //! The command line.
 
-use std::net::SocketAddr;
+mod bench;
+mod testnet;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use tarefa_protocol::{BaseUnits, PartyId, TaskId};
+
+pub use bench::{Bench, BenchTask, BenchTestnet};
+pub use testnet::{Testnet, TestnetCtl, TestnetUp};
 
 /// Where a dev Tangle listens, and where a HORNET does.
 pub const DEFAULT_NODE: &str = "http://127.0.0.1:14265";
@@ -107,82 +112,6 @@ pub struct Init {
     /// Use this mnemonic, read from a file (24 words), instead of a new one.
     #[arg(long)]
     pub mnemonic_file: Option<PathBuf>,
-    /// Output form.
-    #[command(flatten)]
-    pub output: Output,
-}
-
-/// `tarefa testnet`
-#[derive(Debug, Subcommand)]
-pub enum Testnet {
-    /// Start a dev Tangle: a Stardust node that confirms by itself, with indexer and faucet.
-    Up(TestnetUp),
-    /// Read or change the controls of a running dev Tangle: pace, clock, faults on purpose.
-    Ctl(TestnetCtl),
-}
-
-/// `tarefa testnet ctl`
-#[derive(Debug, ClapArgs)]
-pub struct TestnetCtl {
-    /// The dev Tangle; its control API answers on loopback addresses only.
-    #[arg(long, default_value = DEFAULT_NODE)]
-    pub node: String,
-    /// Make so many milestones now.
-    #[arg(long)]
-    pub milestones: Option<u32>,
-    /// No milestones by themselves any more.
-    #[arg(long, conflicts_with = "resume")]
-    pub pause: bool,
-    /// Milestones by themselves again.
-    #[arg(long)]
-    pub resume: bool,
-    /// Time between milestones, 50ms to 120s.
-    #[arg(long, value_parser = duration)]
-    pub interval: Option<Duration>,
-    /// Seconds that the ledger's clock is ahead of the system's; time never falls.
-    #[arg(long, allow_hyphen_values = true)]
-    pub time_offset: Option<i64>,
-    /// Answer the next N blocks and forget them.
-    #[arg(long)]
-    pub drop: Option<u32>,
-    /// Answer the N blocks after these and take them later.
-    #[arg(long, requires = "delay_for")]
-    pub delay: Option<u32>,
-    /// How much later, 15s at most.
-    #[arg(long, value_parser = duration)]
-    pub delay_for: Option<Duration>,
-    /// Leave the N blocks after these unreferenced.
-    #[arg(long)]
-    pub orphan: Option<u32>,
-    /// Output form.
-    #[command(flatten)]
-    pub output: Output,
-}
-
-/// `tarefa testnet up`
-#[derive(Debug, ClapArgs)]
-pub struct TestnetUp {
-    /// Address of REST, indexer and faucet; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:14265")]
-    pub listen: SocketAddr,
-    /// Address where the faucet also listens alone, as in the official network.
-    #[arg(long)]
-    pub faucet_listen: Option<SocketAddr>,
-    /// Address where the event API (MQTT) also listens for plain TCP; over WebSocket it is on the REST port.
-    #[arg(long)]
-    pub mqtt_listen: Option<SocketAddr>,
-    /// Time between milestones, 50ms to 120s.
-    #[arg(long, default_value = "1s", value_parser = duration)]
-    pub interval: Duration,
-    /// Keep the ledger here [default: the user's data directory].
-    #[arg(long, conflicts_with = "memory")]
-    pub data_dir: Option<PathBuf>,
-    /// Keep nothing.
-    #[arg(long)]
-    pub memory: bool,
-    /// Keys of a new network come from this text, so that ids and addresses repeat [default: random].
-    #[arg(long)]
-    pub seed: Option<String>,
     /// Output form.
     #[command(flatten)]
     pub output: Output,
@@ -376,30 +305,6 @@ pub struct Faucet {
     /// Which party, on which network.
     #[command(flatten)]
     pub party: Party,
-    /// Output form.
-    #[command(flatten)]
-    pub output: Output,
-}
-
-/// `tarefa bench`
-#[derive(Debug, Subcommand)]
-pub enum Bench {
-    /// From submit to the result in hand, and the start of a guest.
-    Task(BenchTask),
-}
-
-/// `tarefa bench task`
-#[derive(Debug, Clone, ClapArgs)]
-pub struct BenchTask {
-    /// Milestone interval.
-    #[arg(long, default_value = "250ms", value_parser = duration)]
-    pub interval: Duration,
-    /// Tasks, one after the other, each at a random moment of the interval.
-    #[arg(long, default_value_t = 20)]
-    pub tasks: u32,
-    /// The wasmtime CLI to compare the warm start with [default: found in PATH, else left out].
-    #[arg(long)]
-    pub wasmtime: Option<PathBuf>,
     /// Output form.
     #[command(flatten)]
     pub output: Output,

@@ -50,5 +50,6 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Wallet(Wallet::Addresses(args)) => wallet::addresses(args).await,
         Command::Wallet(Wallet::Faucet(args)) => wallet::faucet(args).await,
         Command::Bench(Bench::Task(args)) => bench::task(args).await,
+        Command::Bench(Bench::Testnet(args)) => bench::testnet(args).await,
     }
 }

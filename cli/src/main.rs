@@ -3,6 +3,7 @@
 mod args;
 mod command;
 mod guests;
+mod heap;
 mod party;
 mod session;
 mod signals;
@@ -15,6 +16,7 @@ fn main() -> std::process::ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == command::executor::WORKER) {
         tarefa_executor::sandbox::worker::main();
     }
+    heap::limit_arenas();
     let args = args::Args::parse();
     ui::start_logging(args.verbose);
     match command::run(args) {

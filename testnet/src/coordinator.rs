@@ -3,12 +3,11 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tarefa_ledger::engine::ApplyError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::faucet;
-use crate::node::Node;
+use crate::node::{Node, NodeError};
 
 /// Seconds since 1970 by the system's clock.
 pub fn wall_clock() -> u32 {
@@ -17,7 +16,7 @@ pub fn wall_clock() -> u32 {
 }
 
 /// Makes one milestone now, with what the faucet owes; its index.
-pub fn step(node: &Node) -> Result<u32, ApplyError> {
+pub fn step(node: &Node) -> Result<u32, NodeError> {
     // One at a time: between its payment and its milestone nothing else spends the faucet's coins.
     let _turn = node.turn.lock().unwrap_or_else(PoisonError::into_inner);
     faucet::pay_waiting(node);

@@ -61,7 +61,8 @@ impl Faucet {
 /// What plain outputs at an address hold.
 pub fn balance(engine: &Engine, address: &Address) -> u64 {
     let amount = |(_, id): &Position| {
-        let Output::Basic(basic) = &engine.output(id)?.output else { return None };
+        let record = engine.output(id)?;
+        let Output::Basic(basic) = record.output.as_ref() else { return None };
         (basic.simple_deposit_address() == Some(address)).then_some(basic.amount())
     };
     engine.unspent().naming(address).filter_map(amount).sum()

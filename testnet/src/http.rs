@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::explorer;
 use crate::mqtt;
 use crate::node::Node;
 use answer::Failure;
@@ -75,6 +76,10 @@ async fn node_answer(State(node): State<Arc<Node>>, request: Request) -> Respons
             Ok(body) => controlled(node, parts, body).await,
             Err(failure) => failure.into_response(),
         };
+    }
+    if explorer::owns(&path) && request.method() == Method::GET {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        return explorer::answer(node, path, query).await;
     }
     let Some(route) = Route::of(&path) else {
         return match request.method() {
@@ -130,9 +135,9 @@ impl Call<'_> {
     async fn answer(&self, route: Route<'_>) -> Result<Response, Failure> {
         let Self { node, headers, body, .. } = *self;
         match route {
-            Route::Blocks => return blocks::submit(node, headers, body).await,
+            Route::Blocks => return blocks::submit(node, headers, body),
             Route::Enqueue => return faucet::enqueue(node, headers, body),
-            Route::Prune => return control::prune(node, headers, body),
+            Route::Prune => return control::prune(node, headers, body).await,
             Route::Snapshot => return control::snapshot(node, headers, body),
             Route::WhiteFlag => return control::white_flag(node, headers, body),
             Route::Peers if self.method == Method::POST => return control::add_peer(headers, body),

@@ -2,12 +2,13 @@
 
 pub mod controls;
 pub mod coordinator;
+mod explorer;
 pub mod faucet;
 pub mod http;
 pub mod keys;
-pub mod log;
 pub mod mqtt;
 pub mod node;
+mod store;
 mod view;
 
 pub use node::{Config, Node, Running, start};

@@ -2,28 +2,33 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::payload::Payload;
-use tarefa_ledger::engine::{ApplyError, Engine, Genesis, Refusal};
-use tarefa_ledger::{BlockId, network};
+use tarefa_ledger::engine::{ApplyError, Engine, Genesis, Mark, Refusal, RewindError, Taken};
+use tarefa_ledger::{Block, BlockId, network};
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::controls::{self, ControlError, Controls, Fate};
 use crate::coordinator;
+use crate::explorer::Offers;
 use crate::faucet::Faucet;
 use crate::http::{self, Server};
 use crate::keys::NetworkKeys;
-use crate::log::{Kind, Log, LogError};
 use crate::mqtt::{self, Feeds, Hub};
+use crate::store::{Kind, Reader, Store, StoreError};
 
 /// Shortest milestone interval: below it a slow machine spends its time on milestones.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// Longest: real clients take a node without milestones for minutes as out of sync.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(120);
+
+/// Parties whose offers the explorer remembers: more than a test network has.
+const OFFERS_MAX: usize = 10_000;
 
 /// Settings of a dev Tangle.
 #[derive(Debug, Clone)]
@@ -36,7 +41,7 @@ pub struct Config {
     pub mqtt: Option<SocketAddr>,
     /// Time between milestones.
     pub interval: Duration,
-    /// Directory for the log; `None` keeps everything in memory.
+    /// Directory for the ledger; `None` keeps everything in memory.
     pub data_dir: Option<PathBuf>,
     /// Seed of the network's keys where a new network is made.
     pub seed: [u8; 32],
@@ -45,14 +50,14 @@ pub struct Config {
 /// The node cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The log fails.
+    /// The disk fails.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Store(#[from] StoreError),
     /// The stored ledger does not replay.
-    #[error("the stored ledger does not replay at entry {entry}: {reason}. Use a new --data-dir")]
+    #[error("the stored ledger does not replay at block {sequence}: {reason}. Use a new --data-dir")]
     Replay {
-        /// Which entry.
-        entry: usize,
+        /// Number of the block.
+        sequence: u64,
         /// Why.
         reason: String,
     },
@@ -67,6 +72,9 @@ pub enum NodeError {
         /// Why.
         reason: std::io::Error,
     },
+    /// It is not possible to go back to there.
+    #[error(transparent)]
+    Rewind(#[from] RewindError),
     /// A setting makes no sense.
     #[error(transparent)]
     Setting(#[from] ControlError),
@@ -75,10 +83,23 @@ pub enum NodeError {
     Io(#[from] std::io::Error),
 }
 
+/// A block that was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// The ledger refuses it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It cannot be kept.
+    #[error("the database cannot be written")]
+    Unkept,
+}
+
 /// What the parts of the node share.
 pub struct Node {
     engine: Mutex<Engine>,
-    log: Log,
+    store: Option<Arc<Store>>,
+    /// A write failed: nothing more is taken.
+    unwritable: AtomicBool,
     /// Keys of the network.
     pub keys: NetworkKeys,
     /// The faucet's queue.
@@ -91,6 +112,7 @@ pub struct Node {
     pub hub: Hub,
     /// What they are told.
     pub feeds: Feeds,
+    offers: Mutex<Offers>,
     /// Held while a milestone is made.
     pub turn: Mutex<()>,
     /// What a test has asked for.
@@ -104,7 +126,7 @@ impl Node {
     pub fn in_memory(seed: [u8; 32]) -> Self {
         let keys = NetworkKeys::from_seed(&seed);
         let engine = Self::genesis(&keys);
-        Self::with(Log::none(), keys, engine)
+        Self::with(None, keys, engine)
     }
 
     fn set_up(mut self, config: &Config) -> Self {
@@ -113,13 +135,27 @@ impl Node {
         self
     }
 
-    fn replayed(log: Log, seed: [u8; 32], entries: Vec<(Kind, Vec<u8>)>) -> Result<Self, NodeError> {
-        let keys = NetworkKeys::from_seed(&seed);
-        let mut engine = Self::genesis(&keys);
-        for (entry, (kind, bytes)) in entries.into_iter().enumerate() {
-            replay(&mut engine, kind, &bytes).map_err(|reason| NodeError::Replay { entry, reason })?;
-        }
-        Ok(Self::with(log, keys, engine))
+    /// A node as its store has it.
+    fn stored(store: Arc<Store>, seed: [u8; 32]) -> Result<Self, NodeError> {
+        let keys = NetworkKeys::from_seed(&store.seed(seed)?);
+        let archive = Box::new(Reader(store.clone()));
+        let mut engine = match store.checkpoint()? {
+            Some(checkpoint) => Engine::restored(network::private(), archive, checkpoint, store.unspent()?.into_iter()),
+            None => Self::genesis(&keys).with_archive(archive),
+        };
+        let from = engine.next_sequence();
+        store.replay(from, |sequence, kind, raw| {
+            let expected = engine.next_sequence();
+            let reason = match replay(&mut engine, kind, raw) {
+                Ok(()) if expected == sequence => return Ok(()),
+                Ok(()) => format!("block {expected} was expected"),
+                Err(reason) => reason,
+            };
+            Err(NodeError::Replay { sequence, reason })
+        })?;
+        let node = Self::with(Some(store), keys, engine);
+        node.archive()?;
+        Ok(node)
     }
 
     fn genesis(keys: &NetworkKeys) -> Engine {
@@ -127,16 +163,18 @@ impl Node {
         Engine::new(network::private(), &genesis)
     }
 
-    fn with(log: Log, keys: NetworkKeys, engine: Engine) -> Self {
+    fn with(store: Option<Arc<Store>>, keys: NetworkKeys, engine: Engine) -> Self {
         Self {
             milestones: watch::channel(engine.confirmed()).0,
             faucet: Mutex::new(Faucet::new(keys.faucet_address())),
             engine: Mutex::new(engine),
-            log,
+            store,
+            unwritable: AtomicBool::new(false),
             keys,
             started: Instant::now(),
             hub: Hub::default(),
             feeds: Feeds::default(),
+            offers: Mutex::default(),
             turn: Mutex::default(),
             controls: Controls::new(INTERVAL_MIN),
             controllable: false,
@@ -153,17 +191,28 @@ impl Node {
         self.faucet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a block; await the receiver before answering. The log has the ledger's order because both happen
-    /// under one lock.
-    pub fn submit(&self, raw: &[u8]) -> Result<(BlockId, oneshot::Receiver<()>), Refusal> {
-        self.take(raw, false)
+    /// Who has been seen to offer, for the explorer.
+    pub(crate) fn offers(&self) -> Offers {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes who offers; past the limit, nobody new.
+    pub(crate) fn learn(&self, offers: Offers) {
+        if offers.len() <= OFFERS_MAX {
+            *self.offers.lock().unwrap_or_else(PoisonError::into_inner) = offers;
+        }
+    }
+
+    /// Takes a block. When this returns, it survives the end of the process.
+    pub fn submit(&self, raw: &[u8]) -> Result<BlockId, PostError> {
+        self.take(raw, Kind::Block)
     }
 
     /// As [`Self::submit`], with the fate that a test has chosen for the next block.
-    pub fn post(self: &Arc<Self>, raw: &[u8]) -> Result<(BlockId, oneshot::Receiver<()>), Refusal> {
+    pub fn post(self: &Arc<Self>, raw: &[u8]) -> Result<BlockId, PostError> {
         let later = match self.controls.fate() {
-            Fate::Taken => return self.take(raw, false),
-            Fate::Orphaned => return self.take(raw, true),
+            Fate::Taken => return self.take(raw, Kind::Block),
+            Fate::Orphaned => return self.take(raw, Kind::Orphan),
             Fate::Dropped => None,
             Fate::Delayed(time) => Some(time),
         };
@@ -171,47 +220,99 @@ impl Node {
             let (node, raw) = (self.clone(), raw.to_vec());
             tokio::spawn(async move {
                 tokio::time::sleep(time).await;
-                if let Err(error) = node.take(&raw, false) {
+                if let Err(error) = node.take(&raw, Kind::Block) {
                     tracing::warn!(%error, "a delayed block was refused when its time came");
                 }
             });
         }
-        let id = BlockId::new(tarefa_ledger::blake2b(raw));
-        Ok((id, Log::none().append(Kind::Block, raw)))
+        Ok(BlockId::new(tarefa_ledger::blake2b(raw)))
     }
 
-    fn take(&self, raw: &[u8], orphan: bool) -> Result<(BlockId, oneshot::Receiver<()>), Refusal> {
-        let mut engine = self.engine();
-        let known = engine.block(&BlockId::new(tarefa_ledger::blake2b(raw))).is_some();
-        let id = if orphan { engine.submit_orphan(raw)? } else { engine.submit(raw)? };
-        if known {
-            return Ok((id, Log::none().append(Kind::Block, raw)));
+    fn take(&self, raw: &[u8], kind: Kind) -> Result<BlockId, PostError> {
+        if self.is_broken() {
+            return Err(PostError::Unkept);
         }
-        self.feeds.block(&self.hub, &engine, id);
-        let kind = if orphan { Kind::Orphan } else { Kind::Block };
-        Ok((id, self.log.append(kind, raw)))
-    }
-
-    /// Makes the next milestone and logs it with the blocks that tie its tips together.
-    pub fn issue(&self, now: u32) -> Result<u32, ApplyError> {
+        // One lock for both, so that the store has the ledger's order.
         let mut engine = self.engine();
-        let ties = engine.issue(now, &self.keys.coordinator)?;
-        for id in ties {
-            if let Some(block) = engine.block(&id) {
-                // In order and in the same log as everything else; nobody waits for it.
-                drop(self.log.append(Kind::Block, &block.raw));
-            }
+        let Taken { id, new } = if kind == Kind::Orphan { engine.submit_orphan(raw)? } else { engine.submit(raw)? };
+        if let Some(sequence) = new {
+            self.keep(sequence, kind, raw).map_err(|_| PostError::Unkept)?;
             self.feeds.block(&self.hub, &engine, id);
         }
-        let index = engine.confirmed();
-        if let Some(milestone) = engine.milestone(index) {
-            drop(self.log.append(Kind::Milestone, &Payload::from(milestone.payload.clone()).pack_to_vec()));
-            self.feeds.block(&self.hub, &engine, milestone.block);
+        Ok(id)
+    }
+
+    fn keep(&self, sequence: u64, kind: Kind, raw: &[u8]) -> Result<(), StoreError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        store.append(sequence, kind, raw).inspect_err(|error| {
+            tracing::error!(%error, "the node cannot write its ledger: nothing is taken or confirmed any more");
+            self.unwritable.store(true, Ordering::Release);
+        })
+    }
+
+    fn is_broken(&self) -> bool {
+        self.unwritable.load(Ordering::Acquire) || self.store.as_ref().is_some_and(|store| store.is_broken())
+    }
+
+    /// Makes the next milestone and keeps it with the blocks that tie its tips together. Callers hold the turn.
+    pub fn issue(&self, now: u32) -> Result<u32, NodeError> {
+        if self.is_broken() {
+            return Err(StoreError::Damaged("it could not be read or written before").into());
         }
-        self.feeds.milestone(&self.hub, &engine, index);
-        drop(engine);
+        let index = {
+            let mut engine = self.engine();
+            let ties = engine.issue(now, &self.keys.coordinator)?;
+            for id in ties {
+                if let Some(block) = engine.block(&id) {
+                    self.keep(block.meta.sequence, Kind::Block, &block.raw)?;
+                }
+                self.feeds.block(&self.hub, &engine, id);
+            }
+            let index = engine.confirmed();
+            if let Some(milestone) = engine.milestone(index)
+                && let Some(block) = engine.block(&milestone.block)
+            {
+                self.keep(block.meta.sequence, Kind::Milestone, &block.raw)?;
+                self.feeds.block(&self.hub, &engine, milestone.block);
+            }
+            self.feeds.milestone(&self.hub, &engine, index);
+            index
+        };
+        self.archive()?;
         self.milestones.send_replace(index);
         Ok(index)
+    }
+
+    /// Hands what changed to the store. Posts go on meanwhile.
+    fn archive(&self) -> Result<(), StoreError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let changes = self.engine().take_changes();
+        store.commit(&changes).inspect_err(|_| self.unwritable.store(true, Ordering::Release))?;
+        self.engine().archived(&changes);
+        Ok(())
+    }
+
+    /// Goes back to an earlier state; the newest milestone then.
+    pub fn rewind(&self, mark: Mark) -> Result<u32, NodeError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing may be posted between the step back and its commit: it would take a number that is still in use.
+        let mut engine = self.engine();
+        engine.rewind(mark)?;
+        if let Some(store) = &self.store {
+            let changes = engine.take_changes();
+            store.commit(&changes).inspect_err(|_| self.unwritable.store(true, Ordering::Release))?;
+            engine.archived(&changes);
+        }
+        self.milestones.send_replace(mark.confirmed);
+        Ok(engine.confirmed())
+    }
+
+    /// Forgets milestones up to this one; the newest one forgotten.
+    pub fn prune(&self, target: u32) -> Result<u32, NodeError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let pruned = self.engine().prune(target);
+        self.archive()?;
+        Ok(pruned)
     }
 }
 
@@ -284,18 +385,14 @@ async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError
 fn open(config: &Config) -> Result<Node, NodeError> {
     let Some(dir) = &config.data_dir else { return Ok(Node::in_memory(config.seed)) };
     std::fs::create_dir_all(dir)?;
-    let opened = Log::open(&dir.join("ledger.sqlite"), config.seed)?;
-    Node::replayed(opened.log, opened.seed, opened.entries)
+    Node::stored(Store::open(dir)?, config.seed)
 }
 
-fn replay(engine: &mut Engine, kind: Kind, bytes: &[u8]) -> Result<(), String> {
-    match kind {
-        Kind::Block => engine.submit(bytes).map(drop).map_err(|error| error.to_string()),
-        Kind::Orphan => engine.submit_orphan(bytes).map(drop).map_err(|error| error.to_string()),
-        Kind::Milestone => {
-            let payload = Payload::unpack_verified(bytes, engine.params()).map_err(|error| format!("{error:?}"))?;
-            let Payload::Milestone(milestone) = payload else { return Err("not a milestone".into()) };
-            engine.apply(&milestone).map_err(|error| error.to_string())
-        }
+fn replay(engine: &mut Engine, kind: Kind, raw: &[u8]) -> Result<(), String> {
+    if kind != Kind::Milestone {
+        return engine.replay(raw, kind == Kind::Orphan).map(drop).map_err(|error| error.to_string());
     }
+    let block = Block::unpack_verified(raw, engine.params()).map_err(|error| format!("{error:?}"))?;
+    let Some(Payload::Milestone(milestone)) = block.payload() else { return Err("not a milestone".into()) };
+    engine.apply(milestone).map_err(|error| error.to_string())
 }

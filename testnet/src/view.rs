@@ -9,11 +9,11 @@ use tarefa_ledger::{BlockId, OutputId};
 pub fn block_metadata(engine: &Engine, id: BlockId, record: &BlockRecord, parents_key: &str) -> Value {
     let parents: Vec<String> = record.parents.iter().map(ToString::to_string).collect();
     let mut body = json!({ "blockId": id.to_string(), parents_key: parents, "isSolid": true });
-    if let Some(index) = record.milestone_index {
+    if let Some(index) = record.meta.milestone_index() {
         body["milestoneIndex"] = index.into();
     }
-    let Some(inclusion) = record.inclusion else {
-        let (promote, reattach) = engine.hints(record);
+    let Some(inclusion) = record.meta.inclusion else {
+        let (promote, reattach) = engine.hints(&record.meta);
         body["shouldPromote"] = promote.into();
         body["shouldReattach"] = reattach.into();
         return body;
@@ -52,7 +52,7 @@ pub fn output_metadata(engine: &Engine, id: &OutputId, record: &OutputRecord) ->
 
 /// An output with its metadata.
 pub fn output(engine: &Engine, id: &OutputId, record: &OutputRecord) -> Value {
-    json!({ "metadata": output_metadata(engine, id, record), "output": OutputDto::from(&record.output) })
+    json!({ "metadata": output_metadata(engine, id, record), "output": OutputDto::from(record.output.as_ref()) })
 }
 
 /// A milestone in short.

@@ -41,7 +41,7 @@ fn is_known(node: &Running, block: &Block) -> bool {
 }
 
 fn is_referenced(node: &Running, block: &Block) -> bool {
-    node.node.engine().block(&block.id()).is_some_and(|record| record.inclusion.is_some())
+    node.node.engine().block(&block.id()).is_some_and(|record| record.meta.inclusion.is_some())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

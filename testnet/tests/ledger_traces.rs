@@ -66,7 +66,7 @@ fn the_recorded_ledger_derives_from_its_bytes() {
         let cone = blocks.remove(&u64::from(index)).unwrap_or_default();
         for block in &cone {
             let raw = bytes(&block["raw"]);
-            let id = engine.replay(&raw).unwrap_or_else(|error| panic!("{}: {error}", block["blockId"]));
+            let id = engine.replay(&raw, false).unwrap_or_else(|error| panic!("{}: {error}", block["blockId"]));
             assert_eq!(id.to_string(), block["blockId"]);
             let parsed = build::parse_block(&raw, &params).expect("valid");
             assert_eq!(parsed.pack_to_vec(), raw);
@@ -106,7 +106,7 @@ fn compare(engine: &Engine, index: u32, recorded: &Value, cone: &[Value]) {
     assert_eq!(sorted(&record.consumed), recorded_ids("consumedOutputs"), "inputs of milestone {index}");
     for block in cone {
         let id: BlockId = block["blockId"].as_str().expect("a text").parse().expect("an id");
-        let inclusion = engine.block(&id).and_then(|record| record.inclusion).expect("referenced");
+        let inclusion = engine.block(&id).and_then(|record| record.meta.inclusion).expect("referenced");
         let (state, reason) = match inclusion.state {
             InclusionState::NoTransaction => ("noTransaction", None),
             InclusionState::Included => ("included", None),

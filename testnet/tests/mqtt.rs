@@ -349,7 +349,7 @@ async fn blocks_arrive_whole_on_every_topic_that_is_about_them() {
     }
     let parents = node.node.engine().tips();
     let block = build::block(parents, Some(build::tagged(b"mqtt-tag", &[9; 20_000]).expect("fits"))).expect("valid");
-    drop(node.node.submit(&block.pack_to_vec()).expect("taken"));
+    node.node.submit(&block.pack_to_vec()).expect("taken");
     let message = timeout(QUIET, socket.next()).await.expect("an event").expect("open").expect("a packet");
     let bytes = message.into_data();
     assert_eq!(line(&bytes), format!("PUBLISH {topic} 1 0 0"));

@@ -20,7 +20,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("tarefa-daemon", &["tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-submitter", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
-    ("tarefa-testnet", &["tarefa-ledger"]),
+    // The explorer names the messages of the market.
+    ("tarefa-testnet", &["tarefa-ledger", "tarefa-protocol"]),
     ("tarefa-conformance", &["tarefa-ledger"]),
     (
         "tarefa-simulator",

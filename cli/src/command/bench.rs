@@ -1,6 +1,7 @@
 //! `tarefa bench task`: from submit to the result in hand, and the warm start of a guest.
 
 mod start;
+mod testnet;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +20,8 @@ use crate::args::{self, BenchTask};
 use crate::guests;
 use crate::session::Session;
 use crate::ui::Ui;
+
+pub use testnet::testnet;
 
 /// A single task that takes longer than this is stuck.
 const TASK_MAX: Duration = Duration::from_secs(60);

@@ -125,7 +125,7 @@ impl Tangle for Failing {
         }
         if self.chance(|faults| faults.orphaned) {
             let posted = self.node.engine().submit_orphan(&block);
-            return posted.map_err(|refusal| NodeError::Refused(refusal.to_string()));
+            return posted.map(|taken| taken.id).map_err(|refusal| NodeError::Refused(refusal.to_string()));
         }
         if self.chance(|faults| faults.duplicated) {
             self.node.post(block.clone()).await?;

@@ -49,7 +49,7 @@ impl Tangle for Memory {
 
     async fn referenced_by(&self, id: BlockId) -> Result<Option<u32>, NodeError> {
         match self.engine().block(&id) {
-            Some(block) => Ok(block.inclusion.map(|inclusion| inclusion.milestone)),
+            Some(block) => Ok(block.meta.inclusion.map(|inclusion| inclusion.milestone)),
             None => Err(NodeError::NotFound(format!("block {id}"))),
         }
     }
@@ -66,6 +66,9 @@ impl Tangle for Memory {
     }
 
     async fn post(&self, block: Vec<u8>) -> Result<BlockId, NodeError> {
-        self.engine().submit(&block).map_err(|refusal: Refusal| NodeError::Refused(refusal.to_string()))
+        self.engine()
+            .submit(&block)
+            .map(|taken| taken.id)
+            .map_err(|refusal: Refusal| NodeError::Refused(refusal.to_string()))
     }
 }

@@ -7,7 +7,7 @@ shift
 
 WORK=$(mktemp -d)
 # No `timeout` in front: $! must be the node itself.
-"$binary" testnet up --memory --listen 127.0.0.1:0 --faucet-listen 127.0.0.1:0 --interval 1s --json >"$WORK/node.log" &
+"$binary" testnet up --data-dir "$WORK/ledger" --listen 127.0.0.1:0 --faucet-listen 127.0.0.1:0 --interval 1s --json >"$WORK/node.log" &
 node_pid=$!
 trap 'kill "$node_pid" 2>/dev/null || true; wait "$node_pid" 2>/dev/null || true; rm -rf "$WORK"' EXIT
 for _ in $(seq 100); do

@@ -15,7 +15,7 @@ use tarefa_ledger::{BlockId, OutputId, ProtocolParameters, TransactionId};
 
 use super::answer::{self, Failure};
 use super::params;
-use crate::node::Node;
+use crate::node::{Node, PostError};
 use crate::view;
 use json::JsonError;
 
@@ -24,7 +24,7 @@ const PARENT_COUNT_AT: usize = 1;
 /// Bytes of the nonce at the end of a block.
 const NONCE_LEN: usize = 8;
 
-pub async fn submit(node: &Arc<Node>, headers: &HeaderMap, body: &[u8]) -> Result<Response, Failure> {
+pub fn submit(node: &Arc<Node>, headers: &HeaderMap, body: &[u8]) -> Result<Response, Failure> {
     let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
     let raw = if kind.starts_with(answer::RAW.as_bytes()) {
         body.to_vec()
@@ -34,9 +34,10 @@ pub async fn submit(node: &Arc<Node>, headers: &HeaderMap, body: &[u8]) -> Resul
         return Err(Failure::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     };
     let raw = with_tips(raw, &node.engine()).map_err(Failure::bad)?;
-    let (id, kept) = node.post(&raw).map_err(|refusal| refused(refusal, &kind))?;
-    // Nothing is answered before it would survive a crash of this process.
-    kept.await.map_err(|_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be written"))?;
+    let id = node.post(&raw).map_err(|error| match error {
+        PostError::Refused(refusal) => refused(refusal, &kind),
+        PostError::Unkept => Failure::new(StatusCode::SERVICE_UNAVAILABLE, error),
+    })?;
     let body = json!({ "blockId": id.to_string() });
     let mut response = (StatusCode::CREATED, answer::json(&body)).into_response();
     if let Ok(location) = id.to_string().parse() {
@@ -119,7 +120,7 @@ pub fn metadata(engine: &Engine, id: &str) -> Result<Response, Failure> {
 
 fn give_metadata(engine: &Engine, id: BlockId) -> Result<Response, Failure> {
     let record = engine.block(&id).ok_or_else(|| not_found(id))?;
-    Ok(answer::json(&view::block_metadata(engine, id, record, "parents")))
+    Ok(answer::json(&view::block_metadata(engine, id, &record, "parents")))
 }
 
 fn included_id(engine: &Engine, text: &str) -> Result<BlockId, Failure> {

@@ -8,14 +8,12 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tarefa_ledger::engine::KEPT;
 use tarefa_ledger::{BlockId, MilestoneId};
 
 use super::answer::{self, Failure};
 use super::params;
 use crate::node::Node;
-
-/// Milestones that the original keeps unpruned and out of snapshots.
-const KEPT: u32 = 20;
 
 /// A body in JSON; an empty one counts as an empty object, as in the original.
 pub fn body<T: DeserializeOwned + Default>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, String> {
@@ -78,7 +76,7 @@ pub fn white_flag(node: &Arc<Node>, headers: &HeaderMap, bytes: &[u8]) -> Result
     }
     let first = *parents.first().ok_or_else(|| Failure::bad(failed("no parents given".into())))?;
     let newest = engine.milestone(engine.confirmed());
-    if let Some(newest) = newest
+    if let Some(newest) = &newest
         && asked.timestamp <= newest.timestamp
     {
         let (old, new) = (newest.timestamp, asked.timestamp);
@@ -105,15 +103,22 @@ struct Prune {
     target_database_size: Option<String>,
 }
 
-/// Pruning. Nothing is deleted here yet, and the answer says so: the index is that of a node that keeps everything.
-pub fn prune(node: &Arc<Node>, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, Failure> {
+/// Pruning, as far as asked and allowed. The answer is the newest milestone that is gone.
+pub async fn prune(node: &Arc<Node>, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, Failure> {
     let asked: Prune = request(headers, bytes)?;
-    let targets = [asked.index.is_some(), asked.depth.is_some(), asked.target_database_size.is_some()];
-    if targets.iter().filter(|given| **given).count() != 1 {
-        return Err(Failure::bad("either index, depth or size has to be specified"));
-    }
-    let pruned = node.engine().pruned();
-    Ok(answer::json(&json!({ "index": pruned })))
+    let target = match (asked.index, asked.depth, asked.target_database_size) {
+        (Some(index), None, None) => index,
+        (None, Some(depth), None) => node.engine().confirmed().saturating_sub(depth),
+        (None, None, Some(_)) => {
+            let why = "pruning database failed: this node does not prune by size, give an index or a depth";
+            return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, why));
+        }
+        _ => return Err(Failure::bad("either index, depth or size has to be specified")),
+    };
+    let node = node.clone();
+    let pruned = tokio::task::spawn_blocking(move || node.prune(target)).await.map_err(Failure::internal)?;
+    let failed = |error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("pruning database failed: {error}"));
+    Ok(answer::json(&json!({ "index": pruned.map_err(failed)? })))
 }
 
 #[derive(Default, Deserialize)]

@@ -52,8 +52,8 @@ pub fn list(engine: &Engine, listing: Listing, query: &str) -> Result<Value, Fai
     let (start, page) = page(&query)?;
     let matches = |position: &&Position| {
         let is_listed = |record: &OutputRecord| listing.kinds().contains(&record.output.kind());
-        let record = engine.output(&position.1).filter(|record| is_listed(record));
-        Some(**position) >= start && record.is_some_and(|record| filter.admits(record))
+        let record = engine.output(&position.1).filter(is_listed);
+        Some(**position) >= start && record.is_some_and(|record| filter.admits(&record))
     };
     // Each source is in order: of none more than one page, and the first of the next, can be wanted.
     let mut found: Vec<Position> = match filter.named() {

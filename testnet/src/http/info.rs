@@ -18,7 +18,7 @@ pub fn routes() -> Response {
 pub fn info(engine: &Engine) -> Response {
     let params = engine.params();
     let rent = params.rent_structure();
-    let newest = engine.milestone(engine.confirmed()).map(view::milestone_info);
+    let newest = engine.milestone(engine.confirmed()).map(|newest| view::milestone_info(&newest));
     let (per_second, rate) = pace(engine);
     answer::json(&json!({
         "name": "tarefa-testnet",
@@ -27,7 +27,7 @@ pub fn info(engine: &Engine) -> Response {
             "isHealthy": true,
             "latestMilestone": newest,
             "confirmedMilestone": newest,
-            "pruningIndex": 0,
+            "pruningIndex": engine.pruned(),
         },
         "supportedProtocolVersions": [2],
         "protocol": {
@@ -58,7 +58,7 @@ pub fn info(engine: &Engine) -> Response {
 /// Blocks per second over the last milestones, and the share referenced: all of them, here.
 fn pace(engine: &Engine) -> (f64, f64) {
     let newest = engine.confirmed();
-    let oldest = newest.saturating_sub(10).max(1);
+    let oldest = newest.saturating_sub(10).max(engine.pruned() + 1);
     let (Some(first), Some(last)) = (engine.milestone(oldest), engine.milestone(newest)) else { return (0.0, 0.0) };
     let blocks: usize = (oldest..=newest).filter_map(|i| engine.milestone(i)).map(|m| m.order.len()).sum();
     let seconds = f64::from((last.timestamp - first.timestamp).max(1));

@@ -1,5 +1,7 @@
 //! Milestones and what they did to the ledger.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use axum::response::Response;
 use iota_sdk::packable::PackableExt;
@@ -12,7 +14,7 @@ use tarefa_ledger::engine::{Engine, MilestoneRecord};
 use super::answer::{self, Failure};
 use super::params;
 
-fn find_by_id<'a>(engine: &'a Engine, text: &str) -> Result<&'a MilestoneRecord, Failure> {
+fn find_by_id(engine: &Engine, text: &str) -> Result<Arc<MilestoneRecord>, Failure> {
     let id = params::exact(text, "milestone ID")?;
     let missing = || Failure::missing(format!("milestone not found: 0x{}", hex::encode(id)));
     engine.milestone_by_id(&MilestoneId::new(id)).ok_or_else(missing)
@@ -44,19 +46,19 @@ fn changes(record: &MilestoneRecord) -> Response {
 pub fn by_index(engine: &Engine, index: &str, headers: &HeaderMap) -> Result<Response, Failure> {
     let index = params::index(index)?;
     let missing = || Failure::missing(format!("milestone index not found: {index}"));
-    Ok(give(engine.milestone(index).ok_or_else(missing)?, headers))
+    Ok(give(&*engine.milestone(index).ok_or_else(missing)?, headers))
 }
 
 pub fn by_id(engine: &Engine, id: &str, headers: &HeaderMap) -> Result<Response, Failure> {
-    Ok(give(find_by_id(engine, id)?, headers))
+    Ok(give(&*find_by_id(engine, id)?, headers))
 }
 
 pub fn changes_by_index(engine: &Engine, index: &str) -> Result<Response, Failure> {
     let index = params::index(index)?;
     let missing = || Failure::missing(format!("can't load milestone diff for index: {index}, error: key not found"));
-    Ok(changes(engine.milestone(index).ok_or_else(missing)?))
+    Ok(changes(&*engine.milestone(index).ok_or_else(missing)?))
 }
 
 pub fn changes_by_id(engine: &Engine, id: &str) -> Result<Response, Failure> {
-    Ok(changes(find_by_id(engine, id)?))
+    Ok(changes(&*find_by_id(engine, id)?))
 }

@@ -12,7 +12,7 @@ use crate::view;
 
 const TRANSACTION_LEN: usize = 32;
 
-fn find<'a>(engine: &'a Engine, text: &str) -> Result<(OutputId, &'a OutputRecord), Failure> {
+fn find(engine: &Engine, text: &str) -> Result<(OutputId, OutputRecord), Failure> {
     let bytes: [u8; OutputId::LENGTH] = params::padded(text, "output ID")?;
     let missing = || Failure::missing(format!("output not found: 0x{}", hex::encode(bytes)));
     let mut transaction = [0u8; TRANSACTION_LEN];
@@ -27,10 +27,10 @@ pub fn output(engine: &Engine, id: &str, headers: &HeaderMap) -> Result<Response
     if answer::wants_raw(headers) {
         return Ok(answer::raw(record.output.pack_to_vec()));
     }
-    Ok(answer::json(&view::output(engine, &id, record)))
+    Ok(answer::json(&view::output(engine, &id, &record)))
 }
 
 pub fn metadata(engine: &Engine, id: &str) -> Result<Response, Failure> {
     let (id, record) = find(engine, id)?;
-    Ok(answer::json(&view::output_metadata(engine, &id, record)))
+    Ok(answer::json(&view::output_metadata(engine, &id, &record)))
 }

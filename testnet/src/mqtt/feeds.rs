@@ -63,7 +63,7 @@ impl Feeds {
             return;
         }
         let Some(record) = engine.milestone(index) else { return };
-        let short = || view::milestone_info(record).to_string().into_bytes();
+        let short = || view::milestone_info(&record).to_string().into_bytes();
         hub.publish("milestone-info/latest", short);
         hub.publish("milestone-info/confirmed", short);
         if hub.wants_metadata() {
@@ -76,14 +76,14 @@ impl Feeds {
         created.sort_unstable();
         for id in &spent {
             if let Some(output) = engine.output(id) {
-                let payload = || view::output(engine, id, output).to_string().into_bytes();
+                let payload = || view::output(engine, id, &output).to_string().into_bytes();
                 hub.publish(&format!("outputs/{id}"), payload);
-                conditions(hub, engine, output, "/spent", &payload);
+                conditions(hub, engine, &output, "/spent", &payload);
             }
         }
         for id in &created {
             if let Some(output) = engine.output(id) {
-                self::created(hub, engine, id, output);
+                self::created(hub, engine, id, &output);
             }
         }
         self.leave(hub, engine);
@@ -147,9 +147,9 @@ fn tagged(hub: &Hub, topic: &str, tag: &[u8], raw: &dyn Fn() -> Vec<u8>) {
 /// One message about a block, on every topic that is about it.
 fn metadata(hub: &Hub, engine: &Engine, id: BlockId) {
     let Some(record) = engine.block(&id) else { return };
-    let payload = || view::block_metadata(engine, id, record, "parentBlockIds").to_string().into_bytes();
+    let payload = || view::block_metadata(engine, id, &record, "parentBlockIds").to_string().into_bytes();
     hub.publish(&format!("block-metadata/{id}"), payload);
-    if record.inclusion.is_some() {
+    if record.meta.inclusion.is_some() {
         hub.publish("block-metadata/referenced", payload);
     }
     hub.publish(TIPS, payload);
@@ -216,12 +216,12 @@ pub fn first_value(engine: &Engine, topic: &str) -> Option<Vec<u8>> {
     let rest = |prefix: &str| topic.strip_prefix(prefix);
     if matches!(topic, "milestone-info/latest" | "milestone-info/confirmed") {
         let newest = engine.milestone(engine.confirmed())?;
-        return Some(view::milestone_info(newest).to_string().into_bytes());
+        return Some(view::milestone_info(&newest).to_string().into_bytes());
     }
     if let Some(id) = rest("block-metadata/") {
         let id: BlockId = id.parse().ok()?;
         let record = engine.block(&id)?;
-        return Some(view::block_metadata(engine, id, record, "parentBlockIds").to_string().into_bytes());
+        return Some(view::block_metadata(engine, id, &record, "parentBlockIds").to_string().into_bytes());
     }
     if let Some(id) = rest("transactions/").and_then(|rest| rest.strip_suffix("/included-block")) {
         let transaction: TransactionId = id.parse().ok()?;
@@ -232,7 +232,7 @@ pub fn first_value(engine: &Engine, topic: &str) -> Option<Vec<u8>> {
     if let Some(id) = rest("outputs/") {
         let id: OutputId = id.parse().ok()?;
         let record = engine.output(&id).filter(|record| record.spent.is_none())?;
-        return Some(view::output(engine, &id, record).to_string().into_bytes());
+        return Some(view::output(engine, &id, &record).to_string().into_bytes());
     }
     None
 }

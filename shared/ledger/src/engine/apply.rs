@@ -1,16 +1,17 @@
 //! Applying a milestone: walk its cone, decide each transaction, book the outputs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::output::Output;
 use iota_sdk::types::block::payload::Payload;
 use iota_sdk::types::block::payload::milestone::MilestonePayload;
 
-use super::{Engine, Inclusion, InclusionState, MilestoneRecord, OutputRecord, Refusal, Spent};
+use super::{Carries, Engine, Inclusion, InclusionState, MilestoneRecord, OutputRecord, Refusal, Spent};
 use crate::cone::{self, MissingBlock};
 use crate::semantics::{self, InputState};
-use crate::{Block, BlockId, OutputId, TransactionId, build, merkle};
+use crate::{Block, BlockId, MilestoneId, OutputId, TransactionId, build, merkle};
 
 /// A milestone that cannot be made or applied.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub(super) struct Plan {
     order: Vec<(BlockId, InclusionState)>,
     created: Vec<(OutputId, Output, BlockId)>,
     consumed: Vec<(OutputId, TransactionId)>,
-    included: Vec<(TransactionId, BlockId)>,
+    included: Vec<BlockId>,
 }
 
 impl Plan {
@@ -58,7 +59,7 @@ impl Plan {
     }
 
     pub(super) fn applied_root(&self) -> [u8; 32] {
-        let ids: Vec<[u8; 32]> = self.included.iter().map(|(_, block)| **block).collect();
+        let ids: Vec<[u8; 32]> = self.included.iter().map(|block| **block).collect();
         merkle::root(&ids)
     }
 }
@@ -66,18 +67,22 @@ impl Plan {
 impl Engine {
     /// Decides everything a milestone with these parents at this time would do, and changes nothing.
     pub(super) fn plan(&self, roots: &[BlockId], timestamp: u32) -> Result<Plan, ApplyError> {
-        let is_old = |id: &BlockId| self.blocks.get(id).is_some_and(|block| block.inclusion.is_some());
-        let order = cone::order(roots, is_old, |id| self.blocks.get(id).map(|block| &block.parents[..]))?;
-        let mut plan = Plan { order: vec![], created: vec![], consumed: vec![], included: vec![] };
+        let is_old = |id: &BlockId| self.meta(id).is_some_and(|meta| meta.inclusion.is_some());
+        let order = cone::order(roots, is_old, |id| self.block(id).map(|block| block.parents))?;
+        let mut plan =
+            Plan { order: Vec::with_capacity(order.len()), created: vec![], consumed: vec![], included: vec![] };
         let mut fresh: HashMap<OutputId, Output> = HashMap::new();
         let mut spent: HashSet<OutputId> = HashSet::new();
         for id in order {
-            let record = self.blocks.get(&id).ok_or(MissingBlock(id))?;
+            if self.meta(&id).is_some_and(|meta| meta.carries != Carries::Transaction) {
+                plan.order.push((id, InclusionState::NoTransaction));
+                continue;
+            }
+            let record = self.block(&id).ok_or(MissingBlock(id))?;
             let block =
                 Block::unpack_unverified(&record.raw[..]).map_err(|error| ApplyError::Encode(error.to_string()))?;
             let Some(Payload::Transaction(transaction)) = block.payload() else {
-                plan.order.push((id, InclusionState::NoTransaction));
-                continue;
+                return Err(ApplyError::Encode(format!("block {id} carries no transaction")));
             };
             let state = |input: &OutputId| self.input_state(input, &fresh, &spent);
             let verdict = semantics::check(transaction, timestamp, state).into();
@@ -86,7 +91,7 @@ impl Engine {
                 continue;
             }
             let transaction_id = transaction.id();
-            plan.included.push((transaction_id, id));
+            plan.included.push(id);
             for input in semantics::inputs(transaction) {
                 spent.insert(input);
                 plan.consumed.push((input, transaction_id));
@@ -106,14 +111,14 @@ impl Engine {
         if let Some(output) = fresh.get(id) {
             return InputState::Unspent(output.clone());
         }
-        match self.outputs.get(id) {
+        match self.output(id) {
             None => InputState::Unknown,
             Some(record) if record.spent.is_some() => InputState::Spent,
-            Some(record) => InputState::Unspent(record.output.clone()),
+            Some(record) => InputState::Unspent(record.output.as_ref().clone()),
         }
     }
 
-    /// Applies a milestone: our own new one, a stored one, or a recorded one. Nothing changes on an error.
+    /// Applies a milestone that was stored or recorded. Nothing changes on an error.
     pub fn apply(&mut self, payload: &MilestonePayload) -> Result<(), ApplyError> {
         let essence = payload.essence();
         let index = essence.index().0;
@@ -127,54 +132,66 @@ impl Engine {
         {
             return Err(ApplyError::Roots(index));
         }
+        self.apply_plan(payload, plan)
+    }
+
+    /// Applies a milestone whose plan this is.
+    pub(super) fn apply_plan(&mut self, payload: &MilestonePayload, plan: Plan) -> Result<(), ApplyError> {
+        let essence = payload.essence();
+        let index = essence.index().0;
+        let parents: Vec<BlockId> = essence.parents().iter().copied().collect();
         let own_block = build::block(parents, Some(Payload::from(payload.clone())))?;
-        self.book(index, essence.timestamp(), &plan);
-        self.milestone_ids.insert(crate::MilestoneId::from(*payload.id()), index);
-        self.milestones.push(MilestoneRecord {
-            id: crate::MilestoneId::from(*payload.id()),
+        let record = MilestoneRecord {
+            id: MilestoneId::from(*payload.id()),
             timestamp: essence.timestamp(),
             payload: payload.clone(),
             block: own_block.id(),
+            sequence: self.next,
             order: plan.order.iter().map(|(id, _)| *id).collect(),
             created: plan.created.iter().map(|(id, ..)| *id).collect(),
             consumed: plan.consumed.iter().map(|(id, _)| *id).collect(),
-        });
-        self.insert(own_block.id(), &own_block.pack_to_vec(), &own_block)?;
+        };
+        self.book(index, essence.timestamp(), plan);
+        self.confirmed = index;
+        self.milestone_ids.insert(record.id, index);
+        self.milestones.insert(index, Arc::new(record));
+        if self.archive.is_some() {
+            self.ledger.milestones.push(index);
+        }
+        // Its parents are known and referenced by now, at least by itself.
+        let oldest = self.oldest_root(own_block.parents()).unwrap_or(index);
+        self.keep(own_block.id(), &own_block.pack_to_vec(), &own_block, oldest, false);
         Ok(())
     }
 
-    fn book(&mut self, index: u32, timestamp: u32, plan: &Plan) {
-        for (position, (id, state)) in plan.order.iter().enumerate() {
-            if let Some(record) = self.blocks.get_mut(id) {
-                record.inclusion = Some(Inclusion { milestone: index, position: position as u32, state: *state });
-            }
+    fn book(&mut self, index: u32, timestamp: u32, plan: Plan) {
+        for (position, (id, state)) in plan.order.into_iter().enumerate() {
+            self.mark(id, Some(Inclusion { milestone: index, position: position as u32, state }));
         }
-        for (transaction, block) in &plan.included {
-            self.included.insert(*transaction, *block);
+        for (id, output, block) in plan.created {
+            let output = Arc::new(output);
+            self.create(id, OutputRecord { output, block, booked: index, booked_at: timestamp, spent: None });
         }
-        for (id, output, block) in &plan.created {
-            let record = OutputRecord {
-                output: output.clone(),
-                block: *block,
-                booked: index,
-                booked_at: timestamp,
-                spent: None,
-            };
-            self.create(*id, record);
-        }
-        for (id, transaction) in &plan.consumed {
-            self.spend(id, Spent { transaction: *transaction, milestone: index, at: timestamp });
+        for (id, transaction) in plan.consumed {
+            self.spend(id, Spent { transaction, milestone: index, at: timestamp });
         }
     }
 
+    /// Books an output as unspent.
     pub(super) fn create(&mut self, id: OutputId, record: OutputRecord) {
+        if self.archive.is_some() {
+            self.ledger.outputs.push(id);
+        }
         self.unspent.add((record.booked_at, id), &record.output);
         self.outputs.insert(id, record);
     }
 
-    fn spend(&mut self, id: &OutputId, spent: Spent) {
-        let Some(record) = self.outputs.get_mut(id) else { return };
+    fn spend(&mut self, id: OutputId, spent: Spent) {
+        let Some(record) = self.outputs.get_mut(&id) else { return };
         record.spent = Some(spent);
-        self.unspent.remove(&(record.booked_at, *id), &record.output);
+        self.unspent.remove(&(record.booked_at, id), &record.output);
+        if self.archive.is_some() {
+            self.ledger.outputs.push(id);
+        }
     }
 }

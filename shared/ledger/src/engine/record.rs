@@ -1,5 +1,7 @@
 //! What the ledger keeps of a block, an output and a milestone.
 
+use std::sync::Arc;
+
 use iota_sdk::types::block::output::Output;
 use iota_sdk::types::block::payload::Payload;
 use iota_sdk::types::block::payload::milestone::MilestonePayload;
@@ -7,20 +9,72 @@ use iota_sdk::types::block::payload::milestone::MilestonePayload;
 use crate::semantics::Conflict;
 use crate::{Block, BlockId, MilestoneId, OutputId, TransactionId};
 
-/// A block and what became of it.
+/// A block and what became of it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BlockRecord {
     /// Its bytes.
-    pub raw: Box<[u8]>,
+    pub raw: Arc<[u8]>,
     /// Its parents, in order.
-    pub parents: Box<[BlockId]>,
-    /// Set for a block that carries a milestone.
-    pub milestone_index: Option<u32>,
+    pub parents: Arc<[BlockId]>,
+    /// What became of it.
+    pub meta: BlockMeta,
+}
+
+/// What became of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockMeta {
+    /// Its number: blocks count from 1 in the order in which they were taken.
+    pub sequence: u64,
+    /// What it carries.
+    pub carries: Carries,
     /// Set once a milestone references it.
     pub inclusion: Option<Inclusion>,
     /// Newest milestone when it arrived.
     pub arrived: u32,
-    oldest_root: u32,
+    /// The oldest milestone below its parents when it arrived.
+    pub oldest_root: u32,
+    /// Whether tip selection was told never to pick it.
+    pub orphan: bool,
+}
+
+impl BlockMeta {
+    /// The oldest milestone that the cone of this block rests on.
+    pub fn cone_index(&self) -> u32 {
+        self.inclusion.map_or(self.oldest_root, |inclusion| inclusion.milestone)
+    }
+
+    /// Set for a block that carries a milestone.
+    pub fn milestone_index(&self) -> Option<u32> {
+        match self.carries {
+            Carries::Milestone(index) => Some(index),
+            _ => None,
+        }
+    }
+}
+
+/// What a block carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// No payload.
+    Nothing,
+    /// Tagged data.
+    Data,
+    /// A transaction.
+    Transaction,
+    /// The milestone with this index.
+    Milestone(u32),
+}
+
+impl Carries {
+    /// What this block carries.
+    pub fn of(block: &Block) -> Self {
+        match block.payload() {
+            Some(Payload::Transaction(_)) => Self::Transaction,
+            Some(Payload::Milestone(milestone)) => Self::Milestone(milestone.essence().index().0),
+            Some(Payload::TaggedData(_)) => Self::Data,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// How a milestone references a block.
@@ -54,27 +108,11 @@ impl From<Result<(), Conflict>> for InclusionState {
     }
 }
 
-impl BlockRecord {
-    pub(super) fn new(raw: &[u8], parents: &[BlockId], oldest_root: u32, arrived: u32, block: &Block) -> Self {
-        let milestone_index = match block.payload() {
-            Some(Payload::Milestone(milestone)) => Some(milestone.essence().index().0),
-            _ => None,
-        };
-        let (raw, parents) = (raw.into(), parents.into());
-        Self { raw, parents, milestone_index, inclusion: None, arrived, oldest_root }
-    }
-
-    /// The oldest milestone that the cone of this block rests on.
-    pub fn cone_index(&self) -> u32 {
-        self.inclusion.map_or(self.oldest_root, |inclusion| inclusion.milestone)
-    }
-}
-
 /// An output.
 #[derive(Debug, Clone)]
 pub struct OutputRecord {
     /// The output itself.
-    pub output: Output,
+    pub output: Arc<Output>,
     /// Block whose transaction created it.
     pub block: BlockId,
     /// Milestone that applied it.
@@ -98,7 +136,7 @@ pub struct Spent {
 
 impl OutputRecord {
     pub(super) fn genesis(output: Output) -> Self {
-        Self { output, block: BlockId::null(), booked: 0, booked_at: 0, spent: None }
+        Self { output: Arc::new(output), block: BlockId::null(), booked: 0, booked_at: 0, spent: None }
     }
 }
 
@@ -113,6 +151,8 @@ pub struct MilestoneRecord {
     pub payload: MilestonePayload,
     /// The block that carries it.
     pub block: BlockId,
+    /// Number of that block.
+    pub sequence: u64,
     /// Blocks it references, in white-flag order.
     pub order: Vec<BlockId>,
     /// Outputs created.

@@ -26,13 +26,13 @@ fn everything_posted_is_referenced_by_the_next_milestone() {
     let ids: Vec<BlockId> = (0..50)
         .map(|n| {
             let raw = data(&engine, tips.clone(), &n.to_string());
-            engine.submit(&raw).expect("valid")
+            engine.submit(&raw).expect("valid").id
         })
         .collect();
     let ties = engine.issue(101, &keys()).expect("a milestone");
     assert!(!ties.is_empty(), "50 tips do not fit one block");
     for id in ids {
-        let inclusion = engine.block(&id).and_then(|block| block.inclusion).expect("referenced");
+        let inclusion = engine.block(&id).and_then(|block| block.meta.inclusion).expect("referenced");
         assert_eq!((inclusion.milestone, inclusion.state), (2, InclusionState::NoTransaction));
     }
 }
@@ -72,8 +72,9 @@ fn unknown_parents_are_not_solid_and_old_ones_below_max_depth() {
 fn the_same_block_twice_is_one_block() {
     let mut engine = ledger();
     let raw = data(&engine, vec![], "twice");
-    assert_eq!(engine.submit(&raw), engine.submit(&raw));
-    assert_eq!(engine.block_count(), 2);
+    let (first, second) = (engine.submit(&raw).expect("valid"), engine.submit(&raw).expect("known"));
+    assert_eq!((first.id, first.new, second.new), (second.id, Some(2), None));
+    assert_eq!(engine.held(), 2);
 }
 
 #[test]
@@ -87,15 +88,93 @@ fn garbage_is_refused_with_a_reason() {
 fn an_orphan_stays_unreferenced_and_asks_to_be_posted_again() {
     let mut engine = ledger();
     let raw = data(&engine, vec![], "orphan");
-    let id = engine.submit_orphan(&raw).expect("valid");
+    let id = engine.submit_orphan(&raw).expect("valid").id;
     let mut seen = vec![];
     for n in 0..16 {
         engine.issue(200 + n, &keys()).expect("a milestone");
         let record = engine.block(&id).expect("kept");
-        assert_eq!(record.inclusion, None);
-        seen.push(engine.hints(record));
+        assert_eq!(record.meta.inclusion, None);
+        seen.push(engine.hints(&record.meta));
     }
     assert_eq!(seen.first(), Some(&(false, false)));
     assert!(seen.contains(&(true, false)), "{seen:?}");
     assert_eq!(seen.last(), Some(&(false, true)));
+}
+
+fn spend(engine: &Engine, note: &str) -> Vec<u8> {
+    struct One;
+    impl build::Signer for One {
+        fn sign(&self, _: u32, message: &[u8]) -> ([u8; 32], [u8; 64]) {
+            use ed25519_dalek::Signer as _;
+            let key = SigningKey::from_bytes(&[3; 32]);
+            (key.verifying_key().to_bytes(), key.sign(message).to_bytes())
+        }
+    }
+    let address = crate::address_of(&SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes());
+    let id = *engine.plain_of(&address).next().expect("funds");
+    let amount = engine.output(&id).expect("there").output.amount();
+    let coin = build::Spend { id, amount, address, index: 0, packed: None };
+    let payload =
+        build::transaction(&[coin], &[(address, amount)], Some((b"n", note.as_bytes())), &One, engine.params());
+    build::block(engine.tips(), Some(Payload::from(payload.expect("valid")))).expect("valid").pack_to_vec()
+}
+
+fn rich_ledger() -> Engine {
+    let address = crate::address_of(&SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes());
+    let mut engine = Engine::new(crate::network::private(), &[Genesis { address, amount: 1_000_000_000 }]);
+    engine.issue(100, &keys()).expect("the first milestone");
+    engine
+}
+
+/// All that can be seen of a ledger.
+fn picture(engine: &Engine) -> String {
+    let blocks: Vec<_> = engine.sequences(0..u64::MAX, usize::MAX).into_iter().filter_map(|n| engine.at(n)).collect();
+    let milestones: Vec<_> = (1..=engine.confirmed()).map(|index| engine.milestone(index)).collect();
+    let unspent: Vec<_> = engine.unspent().of_kind(3).map(|(at, id)| (at, engine.output(id))).collect();
+    format!("{blocks:?} {milestones:?} {unspent:?} {:?} {:?}", engine.tips(), engine.here())
+}
+
+#[test]
+fn going_back_undoes_all_that_came_later_and_history_can_take_another_way() {
+    let mut engine = rich_ledger();
+    let raw = spend(&engine, "kept");
+    engine.submit(&raw).expect("valid");
+    engine.issue(101, &keys()).expect("a milestone");
+    let waiting = spend(&engine, "waiting");
+    let waiting = engine.submit(&waiting).expect("valid").id;
+    let (mark, before) = (engine.here(), picture(&engine));
+    for n in 0..3 {
+        let raw = spend(&engine, &format!("undone {n}"));
+        engine.submit(&raw).expect("valid");
+        engine.issue(102 + n, &keys()).expect("a milestone");
+    }
+    assert_ne!(picture(&engine), before);
+    engine.rewind(mark).expect("kept");
+    assert_eq!(picture(&engine), before);
+    engine.issue(200, &keys()).expect("a milestone");
+    let inclusion = engine.block(&waiting).and_then(|block| block.meta.inclusion).expect("referenced again");
+    assert_eq!((inclusion.milestone, inclusion.state), (3, InclusionState::Included));
+    engine.rewind(Mark { confirmed: 9, next: 99 }).expect_err("never reached");
+}
+
+#[test]
+fn pruning_forgets_what_nobody_needs_and_keeps_the_money() {
+    let mut engine = rich_ledger();
+    let mut first = None;
+    for n in 0..40 {
+        let raw = spend(&engine, &n.to_string());
+        let id = engine.submit(&raw).expect("valid").id;
+        first.get_or_insert(id);
+        engine.issue(101 + n, &keys()).expect("a milestone");
+    }
+    assert_eq!(engine.prune(1_000), 41 - KEPT);
+    assert_eq!(engine.prune(5), 41 - KEPT, "what is gone stays gone");
+    assert!(engine.block(&first.expect("posted")).is_none() && engine.milestone(41 - KEPT).is_none());
+    assert!(engine.milestone(42 - KEPT).is_some());
+    assert_eq!(engine.unspent().of_kind(3).count(), 1);
+    let raw = spend(&engine, "still works");
+    let id = engine.submit(&raw).expect("valid").id;
+    engine.issue(200, &keys()).expect("a milestone");
+    let state = engine.block(&id).and_then(|block| block.meta.inclusion).map(|inclusion| inclusion.state);
+    assert_eq!(state, Some(InclusionState::Included));
 }

@@ -33,9 +33,13 @@ impl Tips {
         }
     }
 
-    pub fn remove_where(&mut self, is_out: impl Fn(&BlockId) -> bool) {
-        let out: Vec<BlockId> = self.by_age.values().filter(|id| is_out(id)).copied().collect();
-        self.approve(&out);
+    pub fn matching(&self, is_wanted: impl Fn(&BlockId) -> bool) -> Vec<BlockId> {
+        self.by_age.values().filter(|id| is_wanted(id)).copied().collect()
+    }
+
+    pub fn clear(&mut self) {
+        self.by_age.clear();
+        self.age_of.clear();
     }
 
     pub fn len(&self) -> usize {

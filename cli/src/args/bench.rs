@@ -1,0 +1,66 @@
+//! `tarefa bench`: measurements.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::{Output, duration};
+
+/// `tarefa bench`
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// From submit to the result in hand, and the start of a guest.
+    Task(BenchTask),
+    /// What the dev Tangle takes, in blocks per second, and what that costs in memory.
+    Testnet(BenchTestnet),
+}
+
+/// `tarefa bench task`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct BenchTask {
+    /// Milestone interval.
+    #[arg(long, default_value = "250ms", value_parser = duration)]
+    pub interval: Duration,
+    /// Tasks, one after the other, each at a random moment of the interval.
+    #[arg(long, default_value_t = 20)]
+    pub tasks: u32,
+    /// The wasmtime CLI to compare the warm start with [default: found in PATH, else left out].
+    #[arg(long)]
+    pub wasmtime: Option<PathBuf>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa bench testnet`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct BenchTestnet {
+    /// Connections at once, one measurement each.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16])]
+    pub connections: Vec<usize>,
+    /// How long each measurement takes.
+    #[arg(long, value_parser = duration, default_value = "10s")]
+    pub time: Duration,
+    /// Bytes of tagged data in each block.
+    #[arg(long, default_value_t = 1024)]
+    pub data: usize,
+    /// Milestone interval.
+    #[arg(long, value_parser = duration, default_value = "1s")]
+    pub interval: Duration,
+    /// Instead: post so many blocks as fast as they are taken, then kill the node and start it again.
+    #[arg(long, conflicts_with = "soak")]
+    pub blocks: Option<u64>,
+    /// Instead: post for this long, killing the node in the middle, and look whether anything is lost.
+    #[arg(long, value_parser = duration)]
+    pub soak: Option<Duration>,
+    /// Blocks per second of a soak [default: half of what is taken at full speed].
+    #[arg(long, requires = "soak")]
+    pub rate: Option<u32>,
+    /// Where the node's ledger goes, into a new directory that is removed again [default: the system's for temporary files].
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
