@@ -12,7 +12,7 @@ use tarefa_testnet::http::{self, Server};
 fn node() -> &'static Arc<Node> {
     static NODE: OnceLock<Arc<Node>> = OnceLock::new();
     NODE.get_or_init(|| {
-        let node = Node::in_memory([1; 32]);
+        let node = Node::in_memory([1; 32], &[]);
         node.issue(1).expect("the first milestone");
         Arc::new(node)
     })

@@ -4,9 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tarefa_ledger::engine::Mark;
 use tokio::sync::watch;
 
 use crate::node::{INTERVAL_MAX, INTERVAL_MIN};
+use crate::view;
 
 /// How milestones come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +19,8 @@ pub struct Pace {
     pub paused: bool,
 }
 
-/// What is to happen to the blocks that are posted next, in this order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What is to happen to the blocks that are posted next, or to those of one tag, in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Faults {
     /// So many are answered with 201 and forgotten.
@@ -29,6 +31,25 @@ pub struct Faults {
     pub delay_ms: u64,
     /// So many are taken, and no milestone references them unless a later block does.
     pub orphan: u32,
+    /// Only blocks whose tag begins with this text, or with these bytes where it is hex with `0x`; all others pass.
+    pub tag: String,
+}
+
+impl Faults {
+    fn concern(&self, raw: &[u8]) -> bool {
+        if self.tag.is_empty() {
+            return true;
+        }
+        let wanted = match self.tag.strip_prefix("0x").map(hex::decode) {
+            Some(Ok(bytes)) => bytes,
+            _ => self.tag.as_bytes().to_vec(),
+        };
+        view::tag(raw).is_some_and(|tag| tag.starts_with(&wanted))
+    }
+
+    fn is_over(&self) -> bool {
+        self.drop == 0 && self.delay == 0 && self.orphan == 0
+    }
 }
 
 /// What happens to one block.
@@ -44,6 +65,8 @@ pub enum Fate {
     Orphaned,
 }
 
+/// Snapshots of one process: each is a few bytes, so this only stops a loop.
+const SNAPSHOTS_MAX: usize = 100_000;
 /// Longest delay of a block: beyond it, its parents are below max depth at the usual pace.
 const DELAY_MAX: Duration = Duration::from_secs(15);
 /// Farthest that the clock may be moved, seconds: fifty years keep timestamps inside 32 bits until 2056.
@@ -55,6 +78,7 @@ pub struct Controls {
     pace: watch::Sender<Pace>,
     offset: Mutex<i64>,
     faults: Mutex<Faults>,
+    snapshots: Mutex<Vec<Mark>>,
 }
 
 /// A wish that makes no sense.
@@ -66,6 +90,12 @@ pub enum ControlError {
     /// Too far.
     #[error("the clock cannot be moved by {0} s: at most {OFFSET_MAX} s")]
     Offset(i64),
+    /// Not taken, or undone.
+    #[error("there is no snapshot {0}: take one with --snapshot; going back also forgets the later ones")]
+    Snapshot(usize),
+    /// Too many.
+    #[error("there are {SNAPSHOTS_MAX} snapshots already: going back to one forgets the later ones")]
+    Snapshots,
     /// Too long.
     #[error("a block cannot be delayed by {0} ms: at most {max} ms", max = DELAY_MAX.as_millis())]
     Delay(u64),
@@ -99,7 +129,7 @@ impl Controls {
     /// Controls of a node with this interval, which was checked.
     pub fn new(interval: Duration) -> Self {
         let pace = watch::channel(Pace { interval, paused: false }).0;
-        Self { pace, offset: Mutex::default(), faults: Mutex::default() }
+        Self { pace, offset: Mutex::default(), faults: Mutex::default(), snapshots: Mutex::default() }
     }
 
     /// The pace, to follow.
@@ -130,9 +160,35 @@ impl Controls {
         Ok(())
     }
 
+    /// Remembers a place in the ledger's history; its number, from 1.
+    pub fn remember(&self, mark: Mark) -> Result<usize, ControlError> {
+        let mut snapshots = lock(&self.snapshots);
+        if snapshots.len() >= SNAPSHOTS_MAX {
+            return Err(ControlError::Snapshots);
+        }
+        snapshots.push(mark);
+        Ok(snapshots.len())
+    }
+
+    /// The place with this number.
+    pub fn snapshot(&self, number: usize) -> Result<Mark, ControlError> {
+        let found = number.checked_sub(1).and_then(|at| lock(&self.snapshots).get(at).copied());
+        found.ok_or(ControlError::Snapshot(number))
+    }
+
+    /// Forgets the later ones: what they name is undone.
+    pub fn forget_after(&self, number: usize) {
+        lock(&self.snapshots).truncate(number);
+    }
+
+    /// How many there are.
+    pub fn snapshots(&self) -> usize {
+        lock(&self.snapshots).len()
+    }
+
     /// Faults that are still to come.
     pub fn faults(&self) -> Faults {
-        *lock(&self.faults)
+        lock(&self.faults).clone()
     }
 
     /// Replaces the faults to come.
@@ -142,8 +198,11 @@ impl Controls {
     }
 
     /// The fate of the next block.
-    pub fn fate(&self) -> Fate {
+    pub fn fate(&self, raw: &[u8]) -> Fate {
         let mut faults = lock(&self.faults);
+        if faults.is_over() || !faults.concern(raw) {
+            return Fate::Taken;
+        }
         if let Some(left) = faults.drop.checked_sub(1) {
             faults.drop = left;
             return Fate::Dropped;
@@ -167,8 +226,8 @@ mod tests {
     #[test]
     fn faults_happen_in_order_and_run_out() {
         let controls = Controls::new(INTERVAL_MIN);
-        controls.set_faults(Faults { drop: 1, delay: 1, delay_ms: 20, orphan: 2 }).expect("valid");
-        let fates: Vec<Fate> = (0..5).map(|_| controls.fate()).collect();
+        controls.set_faults(Faults { drop: 1, delay: 1, delay_ms: 20, orphan: 2, ..Faults::default() }).expect("valid");
+        let fates: Vec<Fate> = (0..5).map(|_| controls.fate(b"")).collect();
         let delayed = Fate::Delayed(Duration::from_millis(20));
         assert_eq!(fates, [Fate::Dropped, delayed, Fate::Orphaned, Fate::Orphaned, Fate::Taken]);
     }

@@ -9,15 +9,18 @@ use tarefa_ledger::build::Signer;
 pub struct NetworkKeys {
     /// Sign milestones.
     pub coordinator: Vec<SigningKey>,
-    /// Owns all tokens at the start.
+    /// Owns all tokens at the start, less those of the rich addresses.
     pub faucet: SigningKey,
+    /// From which the rich addresses' keys are made, by whoever made the network.
+    pub rich: [u8; 32],
 }
 
 impl NetworkKeys {
     /// Keys from one 32-byte seed.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let key = |name: &str| SigningKey::from_bytes(&tarefa_ledger::blake2b(&[name.as_bytes(), seed].concat()));
-        Self { coordinator: vec![key("coordinator 1"), key("coordinator 2")], faucet: key("faucet") }
+        let coordinator = vec![key("coordinator 1"), key("coordinator 2")];
+        Self { coordinator, faucet: key("faucet"), rich: key("rich").to_bytes() }
     }
 
     /// Address of the faucet.

@@ -27,6 +27,9 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// Longest: real clients take a node without milestones for minutes as out of sync.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(120);
 
+/// Milestones are pruned when this part more than wanted is there.
+const PRUNE_SHARE: u32 = 20;
+
 /// Parties whose offers the explorer remembers: more than a test network has.
 const OFFERS_MAX: usize = 10_000;
 
@@ -45,6 +48,31 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Seed of the network's keys where a new network is made.
     pub seed: [u8; 32],
+    /// Addresses that hold [`RICH`] each from the start of a new network.
+    pub rich: Vec<[u8; 32]>,
+    /// Milestones that are kept; older ones are pruned by themselves. `None` keeps all.
+    pub keep: Option<u32>,
+}
+
+/// Base units of an address that is rich from the start.
+pub const RICH: u64 = 1_000_000_000_000;
+/// Most of them.
+pub const RICH_MAX: usize = 100;
+
+impl Default for Config {
+    /// A free loopback port, a milestone every second, in memory.
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 0).into(),
+            faucet: None,
+            mqtt: None,
+            interval: Duration::from_secs(1),
+            data_dir: None,
+            seed: [0; 32],
+            rich: vec![],
+            keep: None,
+        }
+    }
 }
 
 /// The node cannot start or go on.
@@ -117,31 +145,33 @@ pub struct Node {
     pub turn: Mutex<()>,
     /// What a test has asked for.
     pub controls: Controls,
+    keep_milestones: Option<u32>,
     /// Whether the control API answers: on loopback addresses only.
     pub controllable: bool,
 }
 
 impl Node {
     /// A node before its first milestone that keeps nothing.
-    pub fn in_memory(seed: [u8; 32]) -> Self {
+    pub fn in_memory(seed: [u8; 32], rich: &[[u8; 32]]) -> Self {
         let keys = NetworkKeys::from_seed(&seed);
-        let engine = Self::genesis(&keys);
+        let engine = Self::genesis(&keys, rich);
         Self::with(None, keys, engine)
     }
 
     fn set_up(mut self, config: &Config) -> Self {
         self.controls = Controls::new(config.interval);
+        self.keep_milestones = config.keep;
         self.controllable = config.listen.ip().is_loopback();
         self
     }
 
     /// A node as its store has it.
-    fn stored(store: Arc<Store>, seed: [u8; 32]) -> Result<Self, NodeError> {
-        let keys = NetworkKeys::from_seed(&store.seed(seed)?);
+    fn stored(store: Arc<Store>, config: &Config) -> Result<Self, NodeError> {
+        let keys = NetworkKeys::from_seed(&store.seed(config.seed)?);
         let archive = Box::new(Reader(store.clone()));
         let mut engine = match store.checkpoint()? {
             Some(checkpoint) => Engine::restored(network::private(), archive, checkpoint, store.unspent()?.into_iter()),
-            None => Self::genesis(&keys).with_archive(archive),
+            None => Self::genesis(&keys, &config.rich).with_archive(archive),
         };
         let from = engine.next_sequence();
         store.replay(from, |sequence, kind, raw| {
@@ -158,8 +188,11 @@ impl Node {
         Ok(node)
     }
 
-    fn genesis(keys: &NetworkKeys) -> Engine {
-        let genesis = [Genesis { address: keys.faucet_address(), amount: network::PRIVATE_SUPPLY }];
+    fn genesis(keys: &NetworkKeys, rich: &[[u8; 32]]) -> Engine {
+        let rich = &rich[..rich.len().min(RICH_MAX)];
+        let left = network::PRIVATE_SUPPLY - RICH * rich.len() as u64;
+        let mut genesis = vec![Genesis { address: keys.faucet_address(), amount: left }];
+        genesis.extend(rich.iter().map(|address| Genesis { address: *address, amount: RICH }));
         Engine::new(network::private(), &genesis)
     }
 
@@ -177,6 +210,7 @@ impl Node {
             offers: Mutex::default(),
             turn: Mutex::default(),
             controls: Controls::new(INTERVAL_MIN),
+            keep_milestones: None,
             controllable: false,
         }
     }
@@ -210,7 +244,7 @@ impl Node {
 
     /// As [`Self::submit`], with the fate that a test has chosen for the next block.
     pub fn post(self: &Arc<Self>, raw: &[u8]) -> Result<BlockId, PostError> {
-        let later = match self.controls.fate() {
+        let later = match self.controls.fate(raw) {
             Fate::Taken => return self.take(raw, Kind::Block),
             Fate::Orphaned => return self.take(raw, Kind::Orphan),
             Fate::Dropped => None,
@@ -278,6 +312,13 @@ impl Node {
             self.feeds.milestone(&self.hub, &engine, index);
             index
         };
+        if let Some(keep) = self.keep_milestones {
+            let mut engine = self.engine();
+            // A few at once: each time costs a look at the disk.
+            if index.saturating_sub(engine.pruned()) > keep + keep / PRUNE_SHARE {
+                engine.prune(index.saturating_sub(keep));
+            }
+        }
         self.archive()?;
         self.milestones.send_replace(index);
         Ok(index)
@@ -383,9 +424,9 @@ async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError
 }
 
 fn open(config: &Config) -> Result<Node, NodeError> {
-    let Some(dir) = &config.data_dir else { return Ok(Node::in_memory(config.seed)) };
+    let Some(dir) = &config.data_dir else { return Ok(Node::in_memory(config.seed, &config.rich)) };
     std::fs::create_dir_all(dir)?;
-    Node::stored(Store::open(dir)?, config.seed)
+    Node::stored(Store::open(dir)?, config)
 }
 
 fn replay(engine: &mut Engine, kind: Kind, raw: &[u8]) -> Result<(), String> {

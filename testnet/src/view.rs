@@ -1,6 +1,10 @@
 //! What the node shows of blocks, outputs and milestones, as JSON: the same facts over REST and over the event API.
 
+use iota_sdk::packable::PackableExt;
+use iota_sdk::types::block::Block;
 use iota_sdk::types::block::output::dto::OutputDto;
+use iota_sdk::types::block::payload::Payload;
+use iota_sdk::types::block::payload::transaction::TransactionEssence;
 use serde_json::{Value, json};
 use tarefa_ledger::engine::{BlockRecord, Engine, InclusionState, MilestoneRecord, OutputRecord};
 use tarefa_ledger::{BlockId, OutputId};
@@ -62,4 +66,20 @@ pub fn milestone_info(record: &MilestoneRecord) -> Value {
         "timestamp": record.timestamp,
         "milestoneId": record.id.to_string(),
     })
+}
+
+/// The tag in a block's bytes: of its own data, or of that in its transaction.
+pub fn tag(raw: &[u8]) -> Option<Vec<u8>> {
+    let block = Block::unpack_unverified(raw).ok()?;
+    match block.payload()? {
+        Payload::TaggedData(data) => Some(data.tag().to_vec()),
+        Payload::Transaction(transaction) => {
+            let TransactionEssence::Regular(essence) = transaction.essence();
+            match essence.payload()? {
+                Payload::TaggedData(data) => Some(data.tag().to_vec()),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }

@@ -11,8 +11,7 @@ use tarefa_testnet::{Config, Running, start};
 const NEVER: Duration = Duration::from_secs(120);
 
 async fn node() -> Running {
-    let listen = ([127, 0, 0, 1], 0).into();
-    let config = Config { listen, faucet: None, mqtt: None, interval: NEVER, data_dir: None, seed: [3; 32] };
+    let config = Config { interval: NEVER, seed: [3; 32], ..Config::default() };
     start(config).await.expect("a node")
 }
 
@@ -57,6 +56,62 @@ async fn milestones_come_when_asked_for() {
     let mut milestones = node.node.milestones.subscribe();
     let next = tokio::time::timeout(Duration::from_secs(5), milestones.wait_for(|index| *index > 6));
     next.await.expect("they come again").expect("the node runs");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_may_be_for_one_tag_only() {
+    let node = node().await;
+    let tagged = |tag: &[u8]| {
+        let parents = node.node.engine().tips();
+        build::block(parents, Some(build::tagged(tag, b"x").expect("fits"))).expect("valid").pack_to_vec()
+    };
+    control(&node, json!({ "faults": { "orphan": 1, "tag": "0x6d61726b" } })).await;
+    let other = node.node.post(&tagged(b"other")).expect("taken");
+    let marked = node.node.post(&tagged(b"marked")).expect("taken");
+    let second = node.node.post(&tagged(b"marked too")).expect("taken");
+    control(&node, json!({ "milestones": 1 })).await;
+    let referenced = |id| node.node.engine().block(&id).is_some_and(|record| record.meta.inclusion.is_some());
+    assert_eq!([other, marked, second].map(referenced), [true, false, true]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ledger_goes_back_to_a_snapshot_and_forgets_what_is_pruned() {
+    let node = node().await;
+    control(&node, json!({ "milestones": 30 })).await;
+    let kept = post(&node, "kept").await;
+    let (_, settings) = control(&node, json!({ "snapshot": true })).await;
+    assert_eq!((&settings["snapshots"], &settings["confirmed"]), (&json!(1), &json!(31)));
+    let undone = post(&node, "undone").await;
+    control(&node, json!({ "milestones": 2, "snapshot": true })).await;
+    assert!(is_referenced(&node, &kept) && is_referenced(&node, &undone));
+    let (status, settings) = control(&node, json!({ "revert": 1 })).await;
+    assert_eq!((status, &settings["confirmed"], &settings["snapshots"]), (200, &json!(31), &json!(1)));
+    assert!(is_known(&node, &kept) && !is_referenced(&node, &kept) && !is_known(&node, &undone));
+    let (status, refused) = control(&node, json!({ "revert": 2 })).await;
+    assert_eq!(status, 400);
+    assert!(refused.to_string().contains("no snapshot 2"), "{refused}");
+    let (_, settings) = control(&node, json!({ "milestones": 1, "prune": 9 })).await;
+    assert_eq!((&settings["confirmed"], &settings["pruned"]), (&json!(32), &json!(9)));
+    assert!(is_referenced(&node, &kept), "it waited again");
+    let info: Value =
+        reqwest::get(format!("{}/api/core/v2/info", node.url())).await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(info["status"]["pruningIndex"], 9);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_milestones_are_pruned_by_themselves_where_wanted() {
+    let config = Config { interval: NEVER, keep: Some(25), rich: vec![[9; 32]; 2], ..Config::default() };
+    let node = start(config).await.expect("a node");
+    control(&node, json!({ "milestones": 60 })).await;
+    let (pruned, rich) = {
+        let engine = node.node.engine();
+        (engine.pruned(), engine.plain_of(&[9; 32]).count())
+    };
+    assert!((34..=36).contains(&pruned), "{pruned} of 61");
+    assert_eq!(rich, 2, "money is never pruned");
     node.stop().await;
 }
 

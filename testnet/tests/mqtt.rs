@@ -31,14 +31,8 @@ fn case(file: &str, name: &str) -> Value {
 }
 
 async fn node() -> Running {
-    let config = Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        faucet: None,
-        mqtt: Some(([127, 0, 0, 1], 0).into()),
-        interval: INTERVAL,
-        data_dir: None,
-        seed: [7; 32],
-    };
+    let mqtt = Some(([127, 0, 0, 1], 0).into());
+    let config = Config { mqtt, interval: INTERVAL, seed: [7; 32], ..Config::default() };
     start(config).await.expect("a node")
 }
 

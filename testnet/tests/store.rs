@@ -16,9 +16,8 @@ use tarefa_testnet::{Config, Node, Running, start};
 const NEVER: Duration = Duration::from_secs(120);
 
 async fn node(data_dir: Option<&Path>) -> Running {
-    let listen = ([127, 0, 0, 1], 0).into();
     let data_dir = data_dir.map(Path::to_owned);
-    let config = Config { listen, faucet: None, mqtt: None, interval: NEVER, data_dir, seed: [3; 32] };
+    let config = Config { interval: NEVER, data_dir, seed: [3; 32], ..Config::default() };
     start(config).await.expect("a node")
 }
 
@@ -121,9 +120,8 @@ async fn a_ledger_on_disk_is_that_in_memory_also_after_every_restart() {
 async fn a_ledger_of_the_first_format_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("ledger.sqlite"), b"").expect("written");
-    let listen = ([127, 0, 0, 1], 0).into();
     let data_dir = Some(dir.path().to_owned());
-    let config = Config { listen, faucet: None, mqtt: None, interval: NEVER, data_dir, seed: [3; 32] };
+    let config = Config { interval: NEVER, data_dir, seed: [3; 32], ..Config::default() };
     let error = start(config).await.map(|_| ()).expect_err("not readable").to_string();
     assert!(error.contains("format 1") && error.contains("--data-dir"), "{error}");
 }

@@ -50,6 +50,18 @@ pub struct TestnetCtl {
     /// Leave the N blocks after these unreferenced.
     #[arg(long)]
     pub orphan: Option<u32>,
+    /// Drop, delay and orphan only blocks whose tag begins with this text (or hex with 0x).
+    #[arg(long)]
+    pub tag: Option<String>,
+    /// Remember this moment; the answer says how many snapshots there are.
+    #[arg(long)]
+    pub snapshot: bool,
+    /// Go back to snapshot N: everything later is undone, and later snapshots are forgotten.
+    #[arg(long, value_name = "N")]
+    pub revert: Option<usize>,
+    /// Forget milestones up to this one; the newest 20 always stay.
+    #[arg(long, value_name = "INDEX")]
+    pub prune: Option<u32>,
     /// Output form.
     #[command(flatten)]
     pub output: Output,
@@ -76,6 +88,12 @@ pub struct TestnetUp {
     /// Keep nothing.
     #[arg(long)]
     pub memory: bool,
+    /// Keep so many milestones and prune what is older [default: all].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(20..))]
+    pub keep: Option<u32>,
+    /// Addresses of a new network that hold 1,000,000 Mi each from the start, at most 100; their mnemonic is printed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub rich: u32,
     /// Keys of a new network come from this text, so that ids and addresses repeat [default: random].
     #[arg(long)]
     pub seed: Option<String>,

@@ -45,14 +45,8 @@ pub async fn task(args: BenchTask) -> Result<u8> {
     let dir = tempfile::tempdir()?;
     let mut seed = [0u8; 32];
     getrandom::fill(&mut seed).expect("the operating system gives random bytes");
-    let config = Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        faucet: None,
-        mqtt: None,
-        interval: args.interval,
-        data_dir: Some(dir.path().join("testnet")),
-        seed,
-    };
+    let data_dir = Some(dir.path().join("testnet"));
+    let config = Config { interval: args.interval, data_dir, seed, ..Config::default() };
     let tangle = tarefa_testnet::start(config).await?;
     let node = tangle.url();
     let program = std::env::current_exe()?;

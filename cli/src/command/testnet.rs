@@ -1,12 +1,16 @@
 //! `tarefa testnet up`: the dev Tangle; `ctl`: its controls.
 
 use anyhow::{Result, bail};
+use iota_sdk::types::block::address::{Address, Ed25519Address, ToBech32Ext};
 use serde_json::{Map, Value, json};
 use tarefa_daemon::home::Home;
+use tarefa_daemon::keys::{self, Keys};
 use tarefa_protocol::Digest;
 use tarefa_tangle::NodeError;
 use tarefa_tangle::rest::Rest;
-use tarefa_testnet::Config;
+use tarefa_testnet::keys::NetworkKeys;
+use tarefa_testnet::{Config, Node, faucet};
+use zeroize::Zeroizing;
 
 use crate::args::{TestnetCtl, TestnetUp};
 use crate::ui::Ui;
@@ -36,6 +40,8 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
         interval: args.interval,
         data_dir: data_dir.clone(),
         seed,
+        rich: Rich::of(&NetworkKeys::from_seed(&seed))?.addresses(args.rich),
+        keep: args.keep,
     };
     if args.interval.as_millis() < 1_000 {
         ui.say("milestones come faster than once a second: their timestamps, whole seconds, repeat");
@@ -50,6 +56,8 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
         &format!("dev Tangle at {url}, a milestone every {} ms, kept {kept}", args.interval.as_millis()),
         json!({ "node": url, "faucet": faucet, "mqtt": mqtt, "interval_ms": args.interval.as_millis() as u64, "data_dir": data_dir }),
     );
+    // Of the network as it is stored: that may be an older one with a seed of its own.
+    Rich::of(&running.node.keys)?.show(args.rich, &running.node, &ui);
     ui.say(&format!("        controls: tarefa testnet ctl --node {url} --help"));
     ui.say(&format!("            next: tarefa executor run --node {url}"));
     ui.say(&format!("            then: tarefa wallet faucet --node {url}"));
@@ -58,6 +66,46 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
     signals::asked_to_stop().await;
     running.stop().await;
     Ok(0)
+}
+
+/// The addresses that are rich from the start: the first of one mnemonic, as any wallet derives them.
+struct Rich {
+    mnemonic: Zeroizing<String>,
+    keys: Keys,
+}
+
+impl Rich {
+    fn of(network: &NetworkKeys) -> Result<Self> {
+        let mnemonic = keys::new_mnemonic(&network.rich);
+        let keys = Keys::from_mnemonic(&mnemonic, 0)?;
+        Ok(Self { mnemonic, keys })
+    }
+
+    fn addresses(&self, count: u32) -> Vec<[u8; 32]> {
+        (0..count).map(|index| self.keys.address(index)).collect()
+    }
+
+    /// Prints what they hold now. Whoever reads it owns it: it is worth nothing outside tests.
+    fn show(&self, count: u32, node: &Node, ui: &Ui) {
+        let lines: Vec<(String, u64)> = {
+            let engine = node.engine();
+            let hrp = *engine.params().bech32_hrp();
+            let line = |address| {
+                let address = Address::from(Ed25519Address::new(address));
+                (address.to_bech32(hrp).to_string(), faucet::balance(&engine, &address))
+            };
+            self.addresses(count).into_iter().map(line).collect()
+        };
+        let held: Vec<Value> = lines.iter().map(|(to, amount)| json!({ "address": to, "amount": amount })).collect();
+        if held.is_empty() {
+            return;
+        }
+        let mut text = format!("keys from the mnemonic (tests only): {}", *self.mnemonic);
+        for (address, amount) in &lines {
+            text += &format!("\n            {address}  {}", crate::ui::money(*amount));
+        }
+        ui.stage("rich", &text, json!({ "mnemonic": *self.mnemonic, "addresses": held }));
+    }
 }
 
 pub async fn ctl(args: TestnetCtl) -> Result<u8> {
@@ -73,9 +121,13 @@ pub async fn ctl(args: TestnetCtl) -> Result<u8> {
         ("delay", args.delay.map(Value::from)),
         ("delayMs", args.delay_for.map(millis)),
         ("orphan", args.orphan.map(Value::from)),
+        ("tag", args.tag.map(Value::from)),
     ];
     let faults: Map<String, Value> =
         faults.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    set("snapshot", args.snapshot.then_some(true.into()));
+    set("revert", args.revert.map(Value::from));
+    set("prune", args.prune.map(Value::from));
     set("faults", (!faults.is_empty()).then_some(faults.into()));
     let wish = (!wish.is_empty()).then(|| Value::from(wish));
     let settings = match Rest::new(&args.node)?.control(wish.as_ref()).await {
@@ -86,11 +138,13 @@ pub async fn ctl(args: TestnetCtl) -> Result<u8> {
         other => other?,
     };
     let text = format!(
-        "milestone {}, one every {} ms{}, clock {:+} s, to come: {}",
+        "milestone {} ({} pruned), one every {} ms{}, clock {:+} s, {} snapshots, to come: {}",
         settings["confirmed"],
+        settings["pruned"],
         settings["intervalMs"],
         if settings["paused"] == true { " (paused)" } else { "" },
         settings["timeOffset"].as_i64().unwrap_or(0),
+        settings["snapshots"],
         settings["faults"],
     );
     Ui::new(args.output.json).answer(&settings, &text);

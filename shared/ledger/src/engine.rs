@@ -230,9 +230,8 @@ impl Engine {
 
     fn keep(&mut self, id: BlockId, raw: &[u8], block: &Block, oldest: u32, orphan: bool) -> BlockId {
         let parents: Arc<[BlockId]> = block.parents().iter().copied().collect();
-        if orphan {
-            self.tips.approve(&parents);
-        } else {
+        // An orphan's parents stay tips: it must not take them along.
+        if !orphan {
             self.tips.add(id, &parents);
         }
         let meta = BlockMeta {

@@ -1,16 +1,13 @@
 //! Search: by number or id of anything, by address, by tag.
 
-use iota_sdk::packable::PackableExt;
-use iota_sdk::types::block::Block;
 use iota_sdk::types::block::address::Bech32Address;
-use iota_sdk::types::block::payload::Payload;
-use iota_sdk::types::block::payload::transaction::TransactionEssence;
 use serde_json::{Value, json};
 use tarefa_ledger::{BlockId, MilestoneId, OutputId, TransactionId};
 
 use super::block;
 use crate::faucet;
 use crate::node::Node;
+use crate::view;
 
 /// Newest blocks whose tags are looked at: there is no index of tags, here as in the original.
 const TAGS_LOOKED_AT: u64 = 20_000;
@@ -88,7 +85,7 @@ fn tagged(node: &Node, text: &str) -> Result<Value, String> {
         let from = to.saturating_sub(CHUNK as u64).max(end);
         for sequence in engine.sequences(from..to, CHUNK).into_iter().rev() {
             let Some((id, record)) = engine.at(sequence) else { continue };
-            if tag(&record.raw).is_some_and(|tag| tag.starts_with(&wanted)) && hits.len() < HITS {
+            if view::tag(&record.raw).is_some_and(|tag| tag.starts_with(&wanted)) && hits.len() < HITS {
                 hits.push(json!({ "id": id.to_string(), "number": sequence }));
             }
         }
@@ -98,19 +95,4 @@ fn tagged(node: &Node, text: &str) -> Result<Value, String> {
         return Err(format!("nothing here is called `{text}`, and none of the newest blocks has a tag like it"));
     }
     Ok(json!({ "kind": "tag", "tag": text, "blocks": hits }))
-}
-
-fn tag(raw: &[u8]) -> Option<Vec<u8>> {
-    let block = Block::unpack_unverified(raw).ok()?;
-    match block.payload()? {
-        Payload::TaggedData(data) => Some(data.tag().to_vec()),
-        Payload::Transaction(transaction) => {
-            let TransactionEssence::Regular(essence) = transaction.essence();
-            match essence.payload()? {
-                Payload::TaggedData(data) => Some(data.tag().to_vec()),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
 }

@@ -21,6 +21,9 @@ struct Wish {
     time_offset: Option<i64>,
     faults: Option<Faults>,
     milestones: u32,
+    snapshot: bool,
+    revert: Option<usize>,
+    prune: Option<u32>,
 }
 
 /// Milestones at one request: more is a loop that belongs into the test.
@@ -51,7 +54,8 @@ fn apply(node: &Arc<Node>, wish: &Wish) -> Result<(), Failure> {
     let bad = |error: ControlError| Failure::bad(error);
     wish.interval_ms.map(Duration::from_millis).map(controls::check_interval).transpose().map_err(bad)?;
     wish.time_offset.map(controls::check_offset).transpose().map_err(bad)?;
-    wish.faults.map(controls::check_faults).transpose().map_err(bad)?;
+    wish.faults.clone().map(controls::check_faults).transpose().map_err(bad)?;
+    let back = wish.revert.map(|number| settings.snapshot(number)).transpose().map_err(bad)?;
     if let Some(interval) = wish.interval_ms {
         settings.set_interval(Duration::from_millis(interval)).map_err(bad)?;
     }
@@ -64,22 +68,36 @@ fn apply(node: &Arc<Node>, wish: &Wish) -> Result<(), Failure> {
             tracing::warn!(offset, "the ledger's clock differs from the system's: clients may refuse this node");
         }
     }
-    if let Some(faults) = wish.faults {
+    if let Some(faults) = wish.faults.clone() {
         settings.set_faults(faults).map_err(bad)?;
+    }
+    if let (Some(number), Some(mark)) = (wish.revert, back) {
+        node.rewind(mark).map_err(Failure::bad)?;
+        settings.forget_after(number);
+    }
+    if let Some(target) = wish.prune {
+        node.prune(target).map_err(Failure::internal)?;
     }
     for _ in 0..wish.milestones {
         crate::coordinator::step(node).map_err(Failure::internal)?;
+    }
+    if wish.snapshot {
+        let here = node.engine().here();
+        settings.remember(here).map_err(bad)?;
     }
     Ok(())
 }
 
 fn settings(node: &Arc<Node>) -> Value {
     let pace = *node.controls.pace().borrow();
+    let engine = node.engine();
     json!({
         "intervalMs": pace.interval.as_millis() as u64,
         "paused": pace.paused,
         "timeOffset": node.controls.offset(),
         "faults": node.controls.faults(),
-        "confirmed": node.engine().confirmed(),
+        "snapshots": node.controls.snapshots(),
+        "confirmed": engine.confirmed(),
+        "pruned": engine.pruned(),
     })
 }

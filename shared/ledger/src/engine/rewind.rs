@@ -73,9 +73,7 @@ impl Engine {
             return;
         }
         record.meta.inclusion = None;
-        if record.meta.orphan {
-            self.tips.approve(&record.parents);
-        } else {
+        if !record.meta.orphan {
             self.tips.add(id, &record.parents);
         }
         self.hold(id, record);
