@@ -10,7 +10,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use tarefa_protocol::{BaseUnits, PartyId, TaskId};
 
 pub use bench::{Bench, BenchTask, BenchTestnet};
-pub use testnet::{Testnet, TestnetCtl, TestnetUp};
+pub use testnet::{Testnet, TestnetCtl, TestnetDown, TestnetPing, TestnetUp};
 
 /// Where a dev Tangle listens, and where a HORNET does.
 pub const DEFAULT_NODE: &str = "http://127.0.0.1:14265";

@@ -34,6 +34,8 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Init(args) => init::run(&args),
         Command::Testnet(Testnet::Up(args)) => testnet::up(args).await,
         Command::Testnet(Testnet::Ctl(args)) => testnet::ctl(args).await,
+        Command::Testnet(Testnet::Ping(args)) => testnet::ping(args).await,
+        Command::Testnet(Testnet::Down(args)) => testnet::down(args).await,
         Command::Executor(Executor::Run(args)) => executor::run(args).await,
         Command::Executor(Executor::Doctor(output)) => executor::doctor(output),
         Command::Market(Market::Ls(args)) => market::list(args).await,

@@ -15,6 +15,32 @@ pub enum Testnet {
     Up(TestnetUp),
     /// Read or change the controls of a running dev Tangle: pace, clock, faults on purpose.
     Ctl(TestnetCtl),
+    /// Ask a node whether it is there.
+    Ping(TestnetPing),
+    /// Stop the private Tangle that `up --docker` started.
+    Down(TestnetDown),
+}
+
+/// `tarefa testnet ping`
+#[derive(Debug, ClapArgs)]
+pub struct TestnetPing {
+    /// The node.
+    #[arg(long, default_value = DEFAULT_NODE)]
+    pub node: String,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa testnet down`
+#[derive(Debug, ClapArgs)]
+pub struct TestnetDown {
+    /// Where its files are [default: the user's data directory].
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// Forget its ledger as well.
+    #[arg(long)]
+    pub volumes: bool,
 }
 
 /// `tarefa testnet ctl`
@@ -88,6 +114,12 @@ pub struct TestnetUp {
     /// Keep nothing.
     #[arg(long)]
     pub memory: bool,
+    /// Instead: the official private Tangle (two HORNETs, coordinator, indexer, event API, faucet) in containers.
+    #[arg(long, conflicts_with_all = ["memory", "faucet_listen", "mqtt_listen", "seed", "keep"])]
+    pub docker: bool,
+    /// Only write its files and keys.
+    #[arg(long, requires = "docker")]
+    pub prepare: bool,
     /// Keep so many milestones and prune what is older [default: all].
     #[arg(long, value_parser = clap::value_parser!(u32).range(20..))]
     pub keep: Option<u32>,

@@ -1,23 +1,32 @@
 //! `tarefa testnet up`: the dev Tangle; `ctl`: its controls.
 
-use anyhow::{Result, bail};
+mod docker;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use iota_sdk::types::block::address::{Address, Ed25519Address, ToBech32Ext};
 use serde_json::{Map, Value, json};
 use tarefa_daemon::home::Home;
 use tarefa_daemon::keys::{self, Keys};
 use tarefa_protocol::Digest;
-use tarefa_tangle::NodeError;
 use tarefa_tangle::rest::Rest;
+use tarefa_tangle::{NodeError, Tangle};
 use tarefa_testnet::keys::NetworkKeys;
 use tarefa_testnet::{Config, Node, faucet};
 use zeroize::Zeroizing;
 
-use crate::args::{TestnetCtl, TestnetUp};
+use crate::args::{TestnetCtl, TestnetPing, TestnetUp};
 use crate::ui::Ui;
 use crate::{party, signals};
 
+pub use docker::down;
+
 pub async fn up(args: TestnetUp) -> Result<u8> {
     let ui = Ui::new(args.output.json);
+    if args.docker {
+        return docker::up(args.data_dir, args.prepare, &ui).await;
+    }
     let (data_dir, _home) = if args.memory {
         (None, None)
     } else {
@@ -68,6 +77,19 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
     Ok(0)
 }
 
+/// Whether a node answers and is healthy: for health checks where there is no curl.
+pub async fn ping(args: TestnetPing) -> Result<u8> {
+    let node = Rest::new(&args.node)?;
+    let info = tokio::time::timeout(PING_MAX, node.info())
+        .await
+        .with_context(|| format!("{} does not answer", args.node))??;
+    Ui::new(args.output.json).answer(&json!({ "confirmed": info.confirmed }), &format!("milestone {}", info.confirmed));
+    Ok(0)
+}
+
+/// A node that is well answers within milliseconds.
+const PING_MAX: Duration = Duration::from_secs(3);
+
 /// The addresses that are rich from the start: the first of one mnemonic, as any wallet derives them.
 struct Rich {
     mnemonic: Zeroizing<String>,
@@ -110,7 +132,7 @@ impl Rich {
 
 pub async fn ctl(args: TestnetCtl) -> Result<u8> {
     let mut wish = Map::new();
-    let millis = |time: std::time::Duration| json!(time.as_millis() as u64);
+    let millis = |time: Duration| json!(time.as_millis() as u64);
     let mut set = |key: &str, value: Option<Value>| value.map(|value| wish.insert(key.to_owned(), value));
     set("milestones", args.milestones.map(Value::from));
     set("paused", (args.pause || args.resume).then_some(args.pause.into()));

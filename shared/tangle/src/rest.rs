@@ -85,6 +85,15 @@ impl Rest {
         serde_json::from_slice(&bytes).map_err(|error| nonsense(what, &error.to_string()))
     }
 
+    /// The interfaces that the node lists, like `indexer/v1`.
+    pub async fn routes(&self) -> Result<Vec<String>, NodeError> {
+        #[derive(serde::Deserialize)]
+        struct Routes {
+            routes: Vec<String>,
+        }
+        Ok(self.json::<Routes>("/api/routes").await?.routes)
+    }
+
     async fn send(&self, request: RequestBuilder, what: &str) -> Result<Response, NodeError> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
