@@ -1,17 +1,24 @@
 //! The heap of the process.
 
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Read by glibc when a process starts; other C libraries know nothing of it.
+const VARIABLE: &str = "MALLOC_ARENA_MAX";
 /// Heaps that glibc may open. Its default, eight per core, keeps free memory apart in each of them: a dev Tangle, whose
 /// blocks are made in one thread and dropped in another, then grows with every block (docs/performance.md).
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const ARENAS: libc::c_int = 2;
+const ARENAS: &str = "2";
 
-/// Limits the number of heaps; to be called before there are threads. Other allocators need no such limit.
-pub fn limit_arenas() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[allow(unsafe_code, reason = "the only way to set it from inside; no pointers are involved")]
-    // SAFETY: mallopt takes two integers and is called while there is one thread.
-    unsafe {
-        // A refusal leaves the default, which works too.
-        let _ = libc::mallopt(libc::M_ARENA_MAX, ARENAS);
+/// Limits the number of heaps of a dev Tangle, by becoming the same program with the limit set. Whoever has set
+/// another one keeps it.
+pub fn limit() {
+    let is_node = std::env::args_os().skip(1).take(2).eq(["testnet", "up"].map(OsStr::new));
+    if !is_node || std::env::var_os(VARIABLE).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        // It returns only where the system refuses, and then the default has to do.
+        let _ = Command::new(program).args(std::env::args_os().skip(1)).env(VARIABLE, ARENAS).exec();
     }
 }

@@ -16,7 +16,7 @@ fn main() -> std::process::ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == command::executor::WORKER) {
         tarefa_executor::sandbox::worker::main();
     }
-    heap::limit_arenas();
+    heap::limit();
     let args = args::Args::parse();
     ui::start_logging(args.verbose);
     match command::run(args) {
