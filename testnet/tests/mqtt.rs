@@ -1,6 +1,9 @@
 //! The recorded conversations of a real event API, held again: handshakes, CONNECT variants, qualities of service,
 //! take-over. An independent WebSocket client, and packets written byte by byte, so that no error cancels another.
 
+#[path = "mqtt/topics.rs"]
+mod topics;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -48,11 +48,15 @@ impl Feeds {
         if let Ok(block) = Block::unpack_unverified(&record.raw[..]) {
             kinds(hub, &block, &raw);
         }
-        if hub.wants_metadata() {
+        // Of the coordinator's own blocks nothing is said before they are referenced.
+        let is_told = record.meta.milestone_index().is_none();
+        if is_told && hub.wants_metadata() {
             metadata(hub, engine, id);
         }
         if hub.holds(TIPS) {
-            metadata(hub, engine, id);
+            if is_told {
+                metadata(hub, engine, id);
+            }
             self.pool.lock().unwrap_or_else(PoisonError::into_inner).enter(id, &record.parents);
         }
     }
