@@ -3,10 +3,11 @@
 
 const EVERY_MS = 500;
 const PAGE = 5000;
-// Blocks kept in the page; the oldest are fetched again when somebody goes there.
 const AT_START = 2000;
 // A block that was not referenced for so many milestones is not asked about any more.
 const GIVE_UP = 20;
+// Pages looked at again after a milestone; more wait for the next.
+const SETTLE_PAGES = 10;
 const NEWEST = 12;
 
 const $ = (id) => document.getElementById(id);
@@ -24,13 +25,14 @@ async function ask(path) {
   return body;
 }
 
-function take(answer) {
+// `older` blocks are drawn and not followed: what still waits among them will for ever.
+function take(answer, older = false) {
   confirmed = answer.confirmed;
   for (const block of answer.blocks) {
     blocks.put(block);
     const [number, , , state] = block;
     if (state !== 0) waiting.delete(number);
-    else if (!waiting.has(number)) waiting.set(number, confirmed);
+    else if (!older && !waiting.has(number)) waiting.set(number, confirmed);
   }
   for (const [number, since] of waiting) if (confirmed - since > GIVE_UP) waiting.delete(number);
 }
@@ -39,10 +41,9 @@ async function refresh() {
   let more = true;
   while (more) {
     const first = blocks.length === 0;
-    // From the oldest that still waits, so that it is seen when it is confirmed.
-    const from = Math.min(blocks.end - 1, ...[...waiting.keys()].slice(0, 1).map((n) => n - 1));
-    const answer = await ask(first ? `/explorer/api/recent?most=${AT_START}` : `/explorer/api/recent?after=${from}&most=${PAGE}`);
     const before = blocks.end;
+    const answer = await ask(first ? `/explorer/api/recent?most=${AT_START}` : `/explorer/api/recent?after=${before - 1}&most=${PAGE}`);
+    if (!first && answer.confirmed > confirmed) await settle();
     take(answer);
     more = !first && blocks.end < answer.next && blocks.end > before;
     // A ledger that went back has other blocks under the same numbers.
@@ -51,11 +52,22 @@ async function refresh() {
   show();
 }
 
+// Looks again at what waits, from the oldest on, when there is a new milestone.
+async function settle() {
+  let from = Math.min(...waiting.keys());
+  for (let pages = 0; pages < SETTLE_PAGES && waiting.size > 0 && from < blocks.end; pages++) {
+    const answer = await ask(`/explorer/api/recent?after=${from - 1}&most=${PAGE}`);
+    if (answer.blocks.length === 0) return;
+    take(answer);
+    from = answer.blocks[answer.blocks.length - 1][0] + 1;
+  }
+}
+
 async function older() {
   if (oldest || blocks.length === 0 || dag.range()[0] > blocks.base + 200) return;
   const answer = await ask(`/explorer/api/recent?before=${blocks.base}&most=${PAGE}`);
   if (answer.blocks.length === 0) oldest = true;
-  take(answer);
+  take(answer, true);
   dag.dirty = true;
 }
 

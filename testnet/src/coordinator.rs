@@ -1,5 +1,6 @@
 //! The coordinator: a milestone every interval, whether anything happened or not.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +20,9 @@ pub fn wall_clock() -> u32 {
 pub fn step(node: &Node) -> Result<u32, NodeError> {
     // One at a time: between its payment and its milestone nothing else spends the faucet's coins.
     let _turn = node.turn.lock().unwrap_or_else(PoisonError::into_inner);
-    faucet::pay_waiting(node);
+    if node.settled.load(Ordering::Acquire) {
+        faucet::pay_waiting(node);
+    }
     let time = i64::from(wall_clock()) + node.controls.offset();
     node.issue(u32::try_from(time.max(0)).unwrap_or(u32::MAX))
 }

@@ -27,9 +27,8 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// Longest: real clients take a node without milestones for minutes as out of sync.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(120);
 
-/// Milestones are pruned when this part more than wanted is there.
-const PRUNE_SHARE: u32 = 20;
-
+/// Milestones pruned under one lock.
+const PRUNE_STEP: u32 = 2;
 /// Parties whose offers the explorer remembers: more than a test network has.
 const OFFERS_MAX: usize = 10_000;
 
@@ -143,6 +142,8 @@ pub struct Node {
     offers: Mutex<Offers>,
     /// Held while a milestone is made.
     pub turn: Mutex<()>,
+    /// Whether this process has made a milestone: before, a payment of the faucet's may wait from another one.
+    pub settled: AtomicBool,
     /// What a test has asked for.
     pub controls: Controls,
     keep_milestones: Option<u32>,
@@ -173,6 +174,11 @@ impl Node {
             Some(checkpoint) => Engine::restored(network::private(), archive, checkpoint, store.unspent()?.into_iter()),
             None => Self::genesis(&keys, &config.rich).with_archive(archive),
         };
+        // A checkpoint whose milestone is gone would make a ledger without one.
+        let confirmed = engine.confirmed();
+        if confirmed > 0 && engine.milestone(confirmed).is_none() {
+            return Err(StoreError::Damaged("its newest milestone").into());
+        }
         let from = engine.next_sequence();
         store.replay(from, |sequence, kind, raw| {
             let expected = engine.next_sequence();
@@ -209,6 +215,7 @@ impl Node {
             feeds: Feeds::default(),
             offers: Mutex::default(),
             turn: Mutex::default(),
+            settled: AtomicBool::new(false),
             controls: Controls::new(INTERVAL_MIN),
             keep_milestones: None,
             controllable: false,
@@ -290,9 +297,7 @@ impl Node {
 
     /// Makes the next milestone and keeps it with the blocks that tie its tips together. Callers hold the turn.
     pub fn issue(&self, now: u32) -> Result<u32, NodeError> {
-        if self.is_broken() {
-            return Err(StoreError::Damaged("it could not be read or written before").into());
-        }
+        self.sound()?;
         let index = {
             let mut engine = self.engine();
             let ties = engine.issue(now, &self.keys.coordinator)?;
@@ -314,12 +319,12 @@ impl Node {
         };
         if let Some(keep) = self.keep_milestones {
             let mut engine = self.engine();
-            // A few at once: each time costs a look at the disk.
-            if index.saturating_sub(engine.pruned()) > keep + keep / PRUNE_SHARE {
-                engine.prune(index.saturating_sub(keep));
-            }
+            // One more than comes, until it has caught up.
+            let target = index.saturating_sub(keep).min(engine.pruned() + PRUNE_STEP);
+            engine.prune(target);
         }
         self.archive()?;
+        self.settled.store(true, Ordering::Release);
         self.milestones.send_replace(index);
         Ok(index)
     }
@@ -328,6 +333,7 @@ impl Node {
     fn archive(&self) -> Result<(), StoreError> {
         let Some(store) = &self.store else { return Ok(()) };
         let changes = self.engine().take_changes();
+        self.sound()?;
         store.commit(&changes).inspect_err(|_| self.unwritable.store(true, Ordering::Release))?;
         self.engine().archived(&changes);
         Ok(())
@@ -336,11 +342,14 @@ impl Node {
     /// Goes back to an earlier state; the newest milestone then.
     pub fn rewind(&self, mark: Mark) -> Result<u32, NodeError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sound()?;
         // Nothing may be posted between the step back and its commit: it would take a number that is still in use.
         let mut engine = self.engine();
         engine.rewind(mark)?;
         if let Some(store) = &self.store {
             let changes = engine.take_changes();
+            // What could not be read must not be written as gone.
+            self.sound()?;
             store.commit(&changes).inspect_err(|_| self.unwritable.store(true, Ordering::Release))?;
             engine.archived(&changes);
         }
@@ -350,10 +359,25 @@ impl Node {
 
     /// Forgets milestones up to this one; the newest one forgotten.
     pub fn prune(&self, target: u32) -> Result<u32, NodeError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let pruned = self.engine().prune(target);
-        self.archive()?;
-        Ok(pruned)
+        loop {
+            // A few at a time: posts and milestones go on in between.
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            self.sound()?;
+            let (before, pruned) = {
+                let mut engine = self.engine();
+                let before = engine.pruned();
+                (before, engine.prune(target.min(before + PRUNE_STEP)))
+            };
+            self.archive()?;
+            if pruned == before || pruned >= target {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    /// Refuses to go on where something could not be read or written.
+    fn sound(&self) -> Result<(), StoreError> {
+        if self.is_broken() { Err(StoreError::Damaged("it could not be read or written")) } else { Ok(()) }
     }
 }
 

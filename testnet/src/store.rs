@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fjall::config::{BlockSizePolicy, FilterPolicy, FilterPolicyEntry};
+use fjall::config::{BlockSizePolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use tarefa_ledger::OutputId;
 use tarefa_ledger::engine::{Changes, Checkpoint, OutputRecord};
@@ -30,8 +30,8 @@ const CACHE: u64 = 16 << 20;
 const BUFFER: u64 = 8 << 20;
 /// Disk for what is not in sorted files yet: bounds the time of a restart, and is the least that the store allows.
 const JOURNAL: u64 = 64 << 20;
-/// Least size of a page of blocks: each has an entry in memory.
-const PAGE: u32 = 32 << 10;
+/// Least size of a page of blocks: what is read and checked to look up one of them.
+const PAGE: u32 = 8 << 10;
 /// Threads that write sorted files: with one, the store never gets to it while posts come.
 const WORKERS: usize = 2;
 
@@ -94,7 +94,13 @@ impl Store {
             .max_journaling_size(JOURNAL)
             .worker_threads(WORKERS)
             .open()?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(BUFFER);
+        // The parts of a file's index are read as they are needed: a whole one is a megabyte, and ids are looked up all over.
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(BUFFER)
+                .index_block_partitioning_policy(PartitioningPolicy::all(true))
+                .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+        };
         // Numbers are looked for only where they are: a filter would only cost memory.
         let numbered = || options().filter_policy(FilterPolicy::all(FilterPolicyEntry::None));
         let store = Self {

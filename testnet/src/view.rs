@@ -1,5 +1,7 @@
 //! What the node shows of blocks, outputs and milestones, as JSON: the same facts over REST and over the event API.
 
+use std::str::FromStr;
+
 use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::Block;
 use iota_sdk::types::block::output::dto::OutputDto;
@@ -82,4 +84,9 @@ pub fn tag(raw: &[u8]) -> Option<Vec<u8>> {
         }
         _ => None,
     }
+}
+
+/// An id of the SDK from its text. Its parser panics on a text with other than ASCII characters.
+pub fn id<T: FromStr>(text: &str) -> Option<T> {
+    if text.is_ascii() && text.starts_with("0x") { text.parse().ok() } else { None }
 }

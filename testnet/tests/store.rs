@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use iota_sdk::packable::PackableExt;
 use iota_sdk::types::block::payload::Payload;
+use tarefa_ledger::build;
 use tarefa_ledger::engine::{Engine, Mark};
-use tarefa_ledger::{build, network};
 use tarefa_testnet::controls::Faults;
 use tarefa_testnet::keys::FaucetSigner;
 use tarefa_testnet::node::NodeError;
@@ -37,15 +37,17 @@ fn picture(engine: &Engine) -> String {
     lines.join("\n")
 }
 
-/// Splits the oldest coin of the faucet in two.
+/// A gift of the faucet.
+const GIFT: u64 = 1_000_000;
+
+/// Gives something away, from the faucet's one coin.
 fn transaction(node: &Node) -> Vec<u8> {
     let engine = node.engine();
     let address = node.keys.faucet_address();
     let id = *engine.plain_of(&address).next().expect("a coin");
     let amount = engine.output(&id).expect("there").output.amount();
     let coin = build::Spend { id, amount, address, index: 0, packed: None };
-    let half = network::plain_output_minimum(engine.params()).max(amount / 2);
-    let outputs = [([7; 32], half), (address, amount - half)];
+    let outputs = [([7; 32], GIFT), (address, amount - GIFT)];
     let signer = FaucetSigner(&node.keys.faucet);
     let payload = build::transaction(&[coin], &outputs, None, &signer, engine.params()).expect("valid");
     build::block(engine.tips(), Some(Payload::from(payload))).expect("valid").pack_to_vec()

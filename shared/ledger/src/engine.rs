@@ -84,6 +84,8 @@ pub struct Engine {
     tips: tips::Tips,
     confirmed: u32,
     pruned: u32,
+    /// Timestamp and number of blocks of the last milestones.
+    pace: VecDeque<(u32, usize)>,
     /// No block with a smaller number can be pruned any more.
     floor: u64,
     next: u64,
@@ -106,6 +108,7 @@ impl Engine {
             tips: tips::Tips::default(),
             confirmed: 0,
             pruned: 0,
+            pace: VecDeque::new(),
             floor: 0,
             next: 1,
             archive: None,
@@ -324,11 +327,12 @@ impl Engine {
 
     /// A block by its number.
     pub fn at(&self, sequence: u64) -> Option<(BlockId, BlockRecord)> {
-        let id = match self.by_sequence.get(&sequence) {
-            Some(id) => *id,
-            None => BlockId::new(crate::blake2b(&self.archive.as_ref()?.raw(sequence)?)),
-        };
-        self.block(&id).map(|record| (id, record))
+        if let Some(id) = self.by_sequence.get(&sequence) {
+            return self.block(id).map(|record| (*id, record));
+        }
+        let raw = self.archive.as_ref()?.raw(sequence)?;
+        let id = BlockId::new(crate::blake2b(&raw));
+        self.meta(&id).map(|meta| (id, record_of(raw, meta)))
     }
 
     /// Numbers of the blocks kept in a range, rising, `most` at a time.
@@ -449,6 +453,13 @@ impl Engine {
         Ok((plan.inclusion_root(), plan.applied_root()))
     }
 
+    /// Blocks per second over the last milestones since this engine began.
+    pub fn pace(&self) -> f64 {
+        let (Some((first, _)), Some((last, _))) = (self.pace.front(), self.pace.back()) else { return 0.0 };
+        let blocks: usize = self.pace.iter().skip(1).map(|(_, count)| count).sum();
+        blocks as f64 / f64::from((last - first).max(1))
+    }
+
     /// Newest milestone that is gone, 0 while everything is kept.
     pub fn pruned(&self) -> u32 {
         self.pruned
@@ -491,6 +502,8 @@ fn record_of(raw: Arc<[u8]>, meta: BlockMeta) -> BlockRecord {
     BlockRecord { raw, parents, meta }
 }
 
+/// Milestones over which the pace is an average.
+const PACE: usize = 11;
 /// Rounds of archived blocks of which the fate stays in memory: tips are as old as a milestone or two.
 const ROUNDS: usize = 2;
 /// Room that stays for blocks to come, as a multiple of those that are held.

@@ -82,6 +82,7 @@ async function searches(page) {
   const output = page.locator("#detail td button").filter({ hasText: "→" }).last();
   await output.click();
   await page.waitForFunction(() => document.querySelector("#detail").innerText.includes("balance"));
+  await search(page, "é", "nothing here is called `é`");
   await search(page, "<b>nothing</b>", "nothing here is called `<b>nothing</b>`");
 }
 

@@ -18,7 +18,7 @@ pub fn one(node: &Node, which: &str) -> Result<Value, String> {
     let engine = node.engine();
     let found = match which.parse::<u64>() {
         Ok(number) => engine.at(number),
-        Err(_) => which.parse::<BlockId>().ok().and_then(|id| engine.block(&id).map(|record| (id, record))),
+        Err(_) => view::id::<BlockId>(which).and_then(|id| engine.block(&id).map(|record| (id, record))),
     };
     let (id, record) = found.ok_or_else(|| format!("no block `{which}` is kept here"))?;
     Ok(facts(node, &engine, id, &record))

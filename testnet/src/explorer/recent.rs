@@ -1,5 +1,7 @@
 //! Blocks in the order in which they were taken, as few bytes as a drawing needs.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 use tarefa_ledger::engine::{BlockRecord, Carries, Engine, InclusionState};
 
@@ -28,22 +30,27 @@ pub fn blocks(node: &Node, query: &Query) -> Value {
     let mut offers = node.offers();
     let mut at = from;
     while blocks.len() < most && at < to {
-        let engine = node.engine();
-        let found = engine.sequences(at..to, CHUNK.min(most - blocks.len()));
-        let Some(last) = found.last() else { break };
-        at = last + 1;
-        for sequence in found {
-            if let Some((_, record)) = engine.at(sequence) {
-                blocks.push(short(&engine, &record, &mut offers));
-            }
-        }
+        let found = read(&node.engine(), at..to, CHUNK.min(most - blocks.len()));
+        let Some((last, _)) = found.last() else { break };
+        at = last.meta.sequence + 1;
+        // Signatures are checked after the lock is gone.
+        blocks.extend(found.into_iter().map(|(record, parents)| short(&record, &parents, &mut offers)));
     }
     node.learn(offers);
     let engine = node.engine();
     json!({ "confirmed": engine.confirmed(), "pruned": engine.pruned(), "next": next, "blocks": blocks })
 }
 
-fn short(engine: &Engine, record: &BlockRecord, offers: &mut message::Offers) -> Value {
+/// Blocks with the numbers of their parents.
+fn read(engine: &Engine, range: Range<u64>, most: usize) -> Vec<(BlockRecord, Vec<u64>)> {
+    let numbers = |record: &BlockRecord| {
+        record.parents.iter().filter_map(|id| engine.meta(id)).map(|meta| meta.sequence).collect()
+    };
+    let found = engine.sequences(range, most).into_iter().filter_map(|sequence| engine.at(sequence));
+    found.map(|(_, record)| (numbers(&record), record)).map(|(parents, record)| (record, parents)).collect()
+}
+
+fn short(record: &BlockRecord, parents: &[u64], offers: &mut message::Offers) -> Value {
     let meta = &record.meta;
     let name = match meta.carries {
         Carries::Data => message::of(record).map(|found| {
@@ -65,7 +72,6 @@ fn short(engine: &Engine, record: &BlockRecord, offers: &mut message::Offers) ->
         Some(InclusionState::Included) => 2,
         Some(InclusionState::Conflicting(_)) => 3,
     };
-    let parents: Vec<u64> = record.parents.iter().filter_map(|id| engine.meta(id)).map(|meta| meta.sequence).collect();
     let by = meta.inclusion.map_or(0, |inclusion| inclusion.milestone);
     match name {
         Some(name) => json!([meta.sequence, kind, by, state, parents, name]),

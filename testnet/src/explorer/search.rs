@@ -39,7 +39,7 @@ fn milestone(node: &Node, text: &str) -> Option<Value> {
 }
 
 fn id(node: &Node, text: &str) -> Option<Value> {
-    if let Ok(id) = text.parse::<BlockId>() {
+    if let Some(id) = view::id::<BlockId>(text) {
         let bytes = *id;
         let engine = node.engine();
         let block = match engine.meta(&id) {
@@ -51,7 +51,7 @@ fn id(node: &Node, text: &str) -> Option<Value> {
         drop(engine);
         return block.and_then(|block| found_block(node, block));
     }
-    let id: OutputId = text.parse().ok()?;
+    let id: OutputId = view::id(text)?;
     let engine = node.engine();
     let record = engine.output(&id)?;
     let number = engine.meta(&record.block).map(|meta| meta.sequence);

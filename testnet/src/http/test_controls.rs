@@ -1,6 +1,6 @@
 //! The control API for tests: `/control/v1/…`, on loopback addresses only.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
@@ -82,6 +82,8 @@ fn apply(node: &Arc<Node>, wish: &Wish) -> Result<(), Failure> {
         crate::coordinator::step(node).map_err(Failure::internal)?;
     }
     if wish.snapshot {
+        // Not between a payment of the faucet's and its milestone.
+        let _turn = node.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let here = node.engine().here();
         settings.remember(here).map_err(bad)?;
     }

@@ -223,18 +223,18 @@ pub fn first_value(engine: &Engine, topic: &str) -> Option<Vec<u8>> {
         return Some(view::milestone_info(&newest).to_string().into_bytes());
     }
     if let Some(id) = rest("block-metadata/") {
-        let id: BlockId = id.parse().ok()?;
+        let id: BlockId = view::id(id)?;
         let record = engine.block(&id)?;
         return Some(view::block_metadata(engine, id, &record, "parentBlockIds").to_string().into_bytes());
     }
     if let Some(id) = rest("transactions/").and_then(|rest| rest.strip_suffix("/included-block")) {
-        let transaction: TransactionId = id.parse().ok()?;
+        let transaction: TransactionId = view::id(id)?;
         let first = engine.output(&OutputId::new(transaction, 0).ok()?)?;
         let block = engine.block(&first.block)?;
         return first.spent.is_none().then(|| block.raw.to_vec());
     }
     if let Some(id) = rest("outputs/") {
-        let id: OutputId = id.parse().ok()?;
+        let id: OutputId = view::id(id)?;
         let record = engine.output(&id).filter(|record| record.spent.is_none())?;
         return Some(view::output(engine, &id, &record).to_string().into_bytes());
     }

@@ -182,8 +182,8 @@ impl Scene {
         let outputs: Vec<Output> =
             [20 * MI, 20 * MI, network::PRIVATE_SUPPLY - 40 * MI].map(|amount| basic(Who::Funder, amount)).into();
         let signer = FaucetSigner(&node.node.keys.faucet);
-        let funding =
-            build::transaction_of(&[faucet.clone()], outputs, None, &signer, &network::private()).expect("valid");
+        let funding = build::transaction_of(std::slice::from_ref(&faucet), outputs, None, &signer, &network::private())
+            .expect("valid");
         let tips = || node.node.engine().tips();
         let funded = block(tips(), funding.clone());
         node.node.submit(&funded.pack_to_vec()).expect("taken");

@@ -6,7 +6,7 @@ mod process;
 mod soak;
 mod verify;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -39,7 +39,8 @@ pub async fn testnet(args: BenchTestnet) -> Result<u8> {
         (None, None) => rates(&args, dir.path(), &ui).await?,
     };
     ui.answer(&report, &text);
-    Ok(if report["lost"].as_u64().unwrap_or(0) == 0 { 0 } else { super::super::FAILED })
+    let failed = ["lost", "unreferenced"].iter().any(|key| report[key].as_u64() != Some(0));
+    Ok(if failed { super::super::FAILED } else { 0 })
 }
 
 /// Accepted and referenced blocks per second, for each number of connections on a fresh node.
@@ -83,8 +84,10 @@ async fn rates(args: &BenchTestnet, dir: &std::path::Path, ui: &Ui) -> Result<(V
         text.push(line);
         node.kill().await?;
     }
-    let lost: u64 = runs.iter().filter_map(|run| run["lost"].as_u64()).sum();
-    Ok((json!({ "rates": runs, "lost": lost }), text.join("\n")))
+    let sum = |key: &str| -> u64 { runs.iter().filter_map(|run| run[key].as_u64()).sum() };
+    let (lost, unreferenced, late) = (sum("lost"), sum("unreferenced"), sum("late"));
+    let report = json!({ "rates": runs, "lost": lost, "unreferenced": unreferenced, "late": late });
+    Ok((report, text.join("\n")))
 }
 
 /// Memory and speed on the way to a large ledger, and the restart after it.
@@ -105,14 +108,17 @@ async fn size(args: &BenchTestnet, blocks: u64, dir: &std::path::Path, ui: &Ui) 
         });
         ui.stage("sample", &sample.to_string(), sample.clone());
         samples.push(sample);
-        // One in a hundred is looked at again after the restart, from the first to the last.
-        kept.extend(posted.blocks.iter().step_by(100).copied());
+        // One in a hundred is looked at again after the restart, and all of the last ones.
+        let step = if step == SAMPLES { 1 } else { 100 };
+        kept.extend(posted.blocks.iter().step_by(step).copied());
     }
     let peak = node.memory_peak()?;
     node.kill().await?;
     let node = Node::start(&home, args.interval, None).await?;
     let restart = node.took;
+    let begun = Instant::now();
     let checked = verify::all(node.address, &kept, args.interval).await?;
+    let lookups = kept.len() as f64 / begun.elapsed().saturating_sub(settled(args.interval)).as_secs_f64();
     let disk = process::disk(&home);
     node.kill().await?;
     let report = json!({
@@ -121,6 +127,7 @@ async fn size(args: &BenchTestnet, blocks: u64, dir: &std::path::Path, ui: &Ui) 
         "restart_ms": restart.as_millis() as u64,
         "disk_mb": disk,
         "checked": kept.len(),
+        "lookups_per_s": lookups.round(),
         "late": checked.late,
         "unreferenced": checked.unreferenced,
         "lost": checked.lost,

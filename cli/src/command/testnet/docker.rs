@@ -11,6 +11,7 @@ use ed25519_dalek::SigningKey;
 use iota_sdk::types::block::address::{Address, Ed25519Address, ToBech32Ext};
 use serde_json::json;
 use tarefa_ledger::{address_of, network};
+use tarefa_tangle::Tangle;
 use tarefa_tangle::rest::Rest;
 use tokio::process::Command;
 
@@ -29,8 +30,10 @@ const FAUCET: &str = "http://127.0.0.1:8091";
 const START_MAX: Duration = Duration::from_secs(900);
 /// Time between two looks whether the node is there.
 const EVERY: Duration = Duration::from_secs(1);
-/// Says that genesis and first milestone were made.
-const MADE: &str = "made";
+/// Says that the genesis was made: making it again fails.
+const GENESIS: &str = "genesis-made";
+/// Says that the coordinator has begun: beginning again fails.
+const BEGUN: &str = "coordinator-begun";
 
 fn directory(given: Option<PathBuf>) -> Result<PathBuf> {
     given.map_or_else(|| party::default_dir("private-tangle"), Ok)
@@ -44,14 +47,18 @@ pub async fn up(given: Option<PathBuf>, only_prepare: bool, ui: &Ui) -> Result<u
     if only_prepare {
         return Ok(0);
     }
-    let is_new = !dir.join(MADE).exists();
-    if is_new {
+    if !dir.join(GENESIS).exists() {
         compose(&dir, &["--profile", "genesis", "run", "--rm", "genesis"], false).await?;
+        fs::write(dir.join(GENESIS), "")?;
     }
+    let is_new = !dir.join(BEGUN).exists();
     compose(&dir, &["up", "-d"], is_new).await?;
-    ui.waiting("the node and its indexer");
-    wait_for_indexer().await?;
-    fs::write(dir.join(MADE), "")?;
+    ui.waiting("the node and its first milestone");
+    wait_for(async |node| node.info().await.is_ok_and(|info| info.confirmed > 0)).await?;
+    fs::write(dir.join(BEGUN), "")?;
+    ui.waiting("its indexer");
+    let lists = |routes: Vec<String>| routes.iter().any(|route| route == "indexer/v1");
+    wait_for(async |node| node.routes().await.is_ok_and(lists)).await?;
     // Only now the faucet (hornet#1923), and a coordinator that does not start over when it is restarted.
     compose(&dir, &["--profile", "faucet", "up", "-d"], false).await?;
     let facts = json!({ "node": NODE, "faucet": FAUCET, "mqtt": "mqtt://127.0.0.1:1883", "data_dir": dir });
@@ -75,7 +82,8 @@ pub async fn down(args: TestnetDown) -> Result<u8> {
     compose(&dir, &command, false).await?;
     if args.volumes {
         // Absent if the network never came up.
-        let _ = fs::remove_file(dir.join(MADE));
+        let _ = fs::remove_file(dir.join(GENESIS));
+        let _ = fs::remove_file(dir.join(BEGUN));
     }
     Ok(0)
 }
@@ -140,11 +148,11 @@ async fn compose(dir: &Path, arguments: &[&str], bootstrap: bool) -> Result<()> 
     Ok(())
 }
 
-async fn wait_for_indexer() -> Result<()> {
+async fn wait_for(is_so: impl AsyncFn(&Rest) -> bool) -> Result<()> {
     let node = Rest::new(NODE)?;
     let begun = Instant::now();
     while begun.elapsed() < START_MAX {
-        if node.routes().await.is_ok_and(|routes| routes.iter().any(|route| route == "indexer/v1")) {
+        if is_so(&node).await {
             return Ok(());
         }
         tokio::time::sleep(EVERY).await;

@@ -151,6 +151,10 @@ impl Engine {
             created: plan.created.iter().map(|(id, ..)| *id).collect(),
             consumed: plan.consumed.iter().map(|(id, _)| *id).collect(),
         };
+        self.pace.push_back((record.timestamp, record.order.len()));
+        if self.pace.len() > super::PACE {
+            self.pace.pop_front();
+        }
         self.book(index, essence.timestamp(), plan);
         self.confirmed = index;
         self.milestone_ids.insert(record.id, index);

@@ -22,8 +22,8 @@ pub struct Mark {
 /// It is not possible to go back to there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RewindError {
-    /// Pruned, or never reached.
-    #[error("milestone {0} is not kept")]
+    /// Pruned, too near to what was pruned, or never reached.
+    #[error("milestone {0} is not kept, or what rests on it is not")]
     Unknown(u32),
     /// Younger than the ledger.
     #[error("the ledger has gone back behind milestone {0} since")]
@@ -41,10 +41,14 @@ impl Engine {
         if mark.confirmed > self.confirmed || mark.next > self.next {
             return Err(RewindError::Ahead(mark.confirmed));
         }
+        // What waits again may rest on milestones as old as the below-max-depth limit: they must be there.
+        if self.pruned > 0 && mark.confirmed <= self.pruned + BELOW_MAX_DEPTH {
+            return Err(RewindError::Unknown(mark.confirmed));
+        }
         let target = self.milestone(mark.confirmed).ok_or(RewindError::Unknown(mark.confirmed))?;
         for index in (mark.confirmed + 1..=self.confirmed).rev() {
             let record = self.milestone(index).ok_or(RewindError::Unknown(index))?;
-            self.undo(index, &record);
+            self.undo(index, &record, mark.next);
         }
         self.confirmed = mark.confirmed;
         self.milestones.insert(mark.confirmed, target.clone());
@@ -60,6 +64,7 @@ impl Engine {
             }
         }
         self.next = mark.next;
+        self.pace.clear();
         self.forget_gone();
         Ok(())
     }
@@ -79,11 +84,15 @@ impl Engine {
         self.hold(id, record);
     }
 
-    fn undo(&mut self, index: u32, record: &MilestoneRecord) {
+    fn undo(&mut self, index: u32, record: &MilestoneRecord, kept_below: u64) {
         for id in &record.order {
-            self.mark(*id, None);
+            // The others go altogether.
+            if self.meta(id).is_some_and(|meta| meta.sequence < kept_below) {
+                self.mark(*id, None);
+            }
         }
-        for id in &record.consumed {
+        // Backwards: of a chain that moved twice within the milestone, its first state comes last.
+        for id in record.consumed.iter().rev() {
             if let Some(mut output) = self.output(id) {
                 output.spent = None;
                 self.create(*id, output);

@@ -158,6 +158,27 @@ fn going_back_undoes_all_that_came_later_and_history_can_take_another_way() {
 }
 
 #[test]
+fn nobody_goes_back_to_where_what_waited_may_rest_on_what_was_pruned() {
+    let mut engine = rich_ledger();
+    for n in 0..9 {
+        engine.issue(101 + n, &keys()).expect("a milestone");
+    }
+    let old = engine.milestone(8).expect("kept").block;
+    let raw = data(&engine, vec![old], "waits");
+    engine.submit(&raw).expect("young enough");
+    let mark = engine.here();
+    for n in 0..40 {
+        engine.issue(200 + n, &keys()).expect("a milestone");
+    }
+    engine.prune(9);
+    assert_eq!(engine.rewind(mark), Err(RewindError::Unknown(10)));
+    engine.issue(300, &keys()).expect("it goes on");
+    let later = Mark { confirmed: 9 + BELOW_MAX_DEPTH + 1, next: engine.next_sequence() };
+    engine.rewind(later).expect("far enough");
+    engine.issue(301, &keys()).expect("and on");
+}
+
+#[test]
 fn pruning_forgets_what_nobody_needs_and_keeps_the_money() {
     let mut engine = rich_ledger();
     let mut first = None;

@@ -50,6 +50,10 @@ pub fn encode(body: &[u8]) -> Result<Vec<u8>> {
         Some(Err(error)) if error.is_eof() => return decode("unexpected EOF"),
         Some(Err(error)) => return decode(error.to_string()),
     };
+    // The SDK's hex parser panics on other characters; nothing in a block has any.
+    if block.values().any(has_foreign_text) {
+        return decode("encoding/hex: invalid byte");
+    }
     let version = match field(&block, "protocolVersion") {
         None => 0,
         Some(value) => match value.as_u64() {
@@ -69,6 +73,15 @@ pub fn encode(body: &[u8]) -> Result<Vec<u8>> {
     bytes.extend_from_slice(&payload);
     bytes.extend_from_slice(&nonce(&block)?.to_le_bytes());
     Ok(bytes)
+}
+
+fn has_foreign_text(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.is_ascii(),
+        Value::Array(items) => items.iter().any(has_foreign_text),
+        Value::Object(fields) => fields.values().any(has_foreign_text),
+        _ => false,
+    }
 }
 
 fn field<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {

@@ -153,8 +153,13 @@ impl Load {
     }
 
     /// Posts until the node is gone; what was answered until then.
-    pub async fn until_failure(&self) -> Vec<(BlockId, u32)> {
-        self.gather(u64::MAX, None).await.map_or_else(|_| vec![], |(posted, _)| posted.blocks)
+    pub async fn until_gone(&self) -> Result<Vec<(BlockId, u32)>> {
+        let (posted, ended) = self.gather(u64::MAX, None).await?;
+        match ended {
+            Err(error) if error.downcast_ref::<hyper::Error>().is_some() => Ok(posted.blocks),
+            Err(error) => Err(error.context("the node refused before it was gone")),
+            Ok(()) => bail!("the node is not gone"),
+        }
     }
 
     async fn run(&self, count: u64, time: Option<Duration>) -> Result<Posted> {

@@ -29,6 +29,7 @@ struct Soak<'a> {
     ui: &'a Ui,
     begun: Instant,
     posted: u64,
+    posting: Duration,
     checked: Checked,
     again: Vec<(BlockId, u32)>,
     memory: Vec<(u64, u64)>,
@@ -49,6 +50,7 @@ pub async fn run(args: &BenchTestnet, time: Duration, dir: &Path, ui: &Ui) -> Re
         ui,
         begun: Instant::now(),
         posted: 0,
+        posting: Duration::ZERO,
         checked: Checked::default(),
         again: vec![],
         memory: vec![],
@@ -58,10 +60,11 @@ pub async fn run(args: &BenchTestnet, time: Duration, dir: &Path, ui: &Ui) -> Re
     soak.half(&node, time / 2).await?;
     // While blocks are being posted, so that some are answered right before it.
     let load = soak.load(&node);
-    let posting = tokio::spawn(async move { load.until_failure().await });
+    let posting = tokio::spawn(async move { load.until_gone().await });
     tokio::time::sleep(ROUND / 5).await;
     node.kill().await?;
-    let last_words = posting.await?;
+    let last_words = posting.await??;
+    ensure!(!last_words.is_empty(), "nothing was posted before the node was killed");
     let node = Node::start(&home, args.interval, Some(address)).await?;
     let restart = node.took;
     soak.posted += last_words.len() as u64;
@@ -77,6 +80,7 @@ pub async fn run(args: &BenchTestnet, time: Duration, dir: &Path, ui: &Ui) -> Re
     soak.half(&node, time / 2).await?;
     let again = verify::all(node.address, &soak.again, args.interval).await?;
     soak.checked.lost += again.lost;
+    soak.checked.unreferenced += again.unreferenced;
     let disk = process::disk(&home);
     node.kill().await?;
     Ok(soak.report(restart, disk))
@@ -106,6 +110,7 @@ impl Soak<'_> {
                 self.checked.add(checking.await??);
             }
             self.posted += posted.blocks.len() as u64;
+            self.posting += posted.elapsed;
             self.again.extend(posted.blocks.iter().step_by(AGAIN).copied());
             let (seconds, memory) = (self.begun.elapsed().as_secs(), node.memory()?);
             self.memory.push((seconds, memory));
@@ -127,6 +132,7 @@ impl Soak<'_> {
         let report = json!({
             "seconds": self.begun.elapsed().as_secs(),
             "rate": self.rate,
+            "posted_per_s": (self.posted as f64 / self.posting.as_secs_f64()).round(),
             "blocks": self.posted,
             "memory_mb": self.memory,
             "memory_max_mb": most,
@@ -137,9 +143,11 @@ impl Soak<'_> {
             "lost": self.checked.lost,
         });
         let text = format!(
-            "{} blocks in {} s, killed in the middle and back after {} ms: {} lost, {} never referenced, {} late, at most \
+            "{} blocks, {} per second ({} wanted), in {} s, killed in the middle and back after {} ms: {} lost, {} never referenced, {} late, at most \
              {most} MB of memory, {disk} MB on disk",
             self.posted,
+            report["posted_per_s"],
+            self.rate,
             report["seconds"],
             restart.as_millis(),
             self.checked.lost,
