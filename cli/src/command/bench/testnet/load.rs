@@ -153,10 +153,10 @@ impl Load {
     }
 
     /// Posts until the node is gone; what was answered until then.
-    pub async fn until_gone(&self) -> Result<Vec<(BlockId, u32)>> {
+    pub async fn until_gone(&self) -> Result<Posted> {
         let (posted, ended) = self.gather(u64::MAX, None).await?;
         match ended {
-            Err(error) if error.downcast_ref::<hyper::Error>().is_some() => Ok(posted.blocks),
+            Err(error) if error.downcast_ref::<hyper::Error>().is_some() => Ok(posted),
             Err(error) => Err(error.context("the node refused before it was gone")),
             Ok(()) => bail!("the node is not gone"),
         }

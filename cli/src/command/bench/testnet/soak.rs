@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tarefa_ledger::BlockId;
 
-use super::load::{Load, Pace};
+use super::load::{Load, Pace, Posted};
 use super::process::{self, Node};
 use super::verify::{self, Checked};
 use super::{MANY, settled};
@@ -63,7 +63,8 @@ pub async fn run(args: &BenchTestnet, time: Duration, dir: &Path, ui: &Ui) -> Re
     let posting = tokio::spawn(async move { load.until_gone().await });
     tokio::time::sleep(ROUND / 5).await;
     node.kill().await?;
-    let last_words = posting.await??;
+    let Posted { blocks: last_words, elapsed, .. } = posting.await??;
+    soak.posting += elapsed;
     ensure!(!last_words.is_empty(), "nothing was posted before the node was killed");
     let node = Node::start(&home, args.interval, Some(address)).await?;
     let restart = node.took;
