@@ -15,6 +15,9 @@ use crate::args::Demo;
 use crate::party;
 use crate::ui::{Ui, money, short};
 
+/// Where the demo's parties live. The number rises with the format of the dev Tangle's ledger: those of an earlier demo
+/// cannot be read, and are left alone.
+const DIRECTORY: &str = "demo-2";
 /// A part that is not ready after this time is stuck.
 const READY_MAX: Duration = Duration::from_secs(30);
 /// The task itself: a slow machine and a slow network included.
@@ -92,7 +95,7 @@ pub async fn run(args: Demo) -> Result<u8> {
     let ui = Ui::new(args.output.json);
     let base = match &args.data_dir {
         Some(dir) => dir.clone(),
-        None => party::default_dir("demo")?,
+        None => party::default_dir(DIRECTORY)?,
     };
     let (tangle, node, faucet) = match (&args.node, &args.faucet) {
         (Some(node), Some(faucet)) => (None, node.clone(), faucet.clone()),
