@@ -97,7 +97,7 @@ fn the_demo_shows_every_stage_and_a_second_one_reuses_no_address() {
         let before = addresses.len();
         addresses.clear();
         for role in ["executor", "submitter"] {
-            let data = dir.path().join("data/tarefa/demo").join(role);
+            let data = dir.path().join("data/tarefa/demo-2").join(role);
             let args = ["wallet", "addresses", "--offline", "--json", "--data-dir", data.to_str().expect("UTF-8")];
             let shown = output(dir.path(), &args);
             addresses.extend(json_lines(&shown.stdout).iter().map(|row| row["address"].to_string()));
