@@ -13,9 +13,11 @@ use serde_json::Value;
 use crate::build;
 
 /// Who may depend on whom, inside the workspace. Development dependencies count too, but for the simulator.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("tarefa-protocol", &[]),
     ("tarefa-ledger", &[]),
+    ("tarefa-channel", &[]),
+    ("tarefa-checker", &["tarefa-channel"]),
     ("tarefa-tangle", &["tarefa-ledger"]),
     ("tarefa-daemon", &["tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
@@ -43,7 +45,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Pure crates: they compile for a machine without clock, disk or network of its own.
-const PURE: [(&str, &str); 2] = [("tarefa-protocol", "shared/protocol"), ("tarefa-ledger", "shared/ledger")];
+const PURE: [(&str, &str); 3] =
+    [("tarefa-protocol", "shared/protocol"), ("tarefa-ledger", "shared/ledger"), ("tarefa-channel", "shared/channel")];
 
 pub fn run() -> Result<()> {
     let mut faults = arrows()?;

@@ -1,0 +1,138 @@
+//! What a client must have on chain: a function of what it keeps and of what it sees, asked again at every block.
+
+use super::{Client, Earning};
+use crate::B256;
+use crate::chain::{Chain, Ctx};
+use crate::contract::{Call, Finalise, Redeem, RedemptionStatus, Row, Signed, Status, outcome};
+use crate::id::{Seq, TokenId};
+use crate::message::{OpKind, Token};
+use crate::rules::{Rule, Rules};
+use crate::sign::Recover;
+
+impl Client {
+    /// The calls this channel needs now. A call is asked for again until the chain shows it; asking twice does no harm.
+    #[must_use]
+    pub fn duties<C: Chain, K: Recover, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> Vec<Call> {
+        let Some(row) = self.live_row(ctx) else { return vec![] };
+        let mut calls = vec![];
+        calls.extend(self.enforce(&row, ctx));
+        calls.extend(self.leave(&row, ctx));
+        calls.extend(self.earning.values().filter_map(|earning| self.redeem(earning, &row, ctx)));
+        let earned = self.earning.values().map(|earning| &earning.token).chain(&self.done);
+        calls.extend(earned.filter_map(|token| self.credit(token, ctx)));
+        calls.extend(self.finalise(&row, ctx));
+        calls
+    }
+
+    /// The newest state, where the contract does not enforce it yet.
+    fn newer(&self, row: &Row) -> Option<&Signed> {
+        self.signed.as_ref().filter(|signed| signed.state.seq > row.seq)
+    }
+
+    /// Challenges an old state. Where the hub announces the revocation of the key behind the newest state, checkpoints that
+    /// state, so that it needs no signature any more (rule 12).
+    fn enforce<C: Chain, K: Recover, R: Rules>(&self, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
+        let newest = self.newer(row)?;
+        let wanted = match row.status {
+            Status::Closing => ctx.chain.now() < row.closes_at,
+            Status::Open => !self.is_word_trusted(newest, ctx),
+            Status::None => false,
+        };
+        wanted.then(|| Call::Argue { owner: self.owner, signed: newest.clone() })
+    }
+
+    fn is_word_trusted<C: Chain, K: Recover, R: Rules>(&self, signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> bool {
+        use crate::contract::HubWord;
+        use crate::message::Message;
+        let signer = match &signed.hub {
+            HubWord::State(hub) => hub.signer(ctx.domain, signed.state.digest(ctx.domain), ctx.keys),
+            HubWord::Grant(grant, hub) => hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys),
+        };
+        signer.is_some_and(|signer| ctx.chain.trusted(signer))
+    }
+
+    /// Closes the channel: because the user wants to, or because the hub is silent and more is at stake than the redemption of
+    /// what was to be attached.
+    fn leave<C: Chain, K, R: Rules>(&self, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
+        let stuck = self.half.as_ref().is_some_and(|half| {
+            let redeemable = |kind| matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle);
+            !half.proposal.state.ops.iter().all(|op| redeemable(op.kind))
+        });
+        let leaving = self.leaving || stuck && self.is_hub_silent(ctx);
+        (leaving && row.status == Status::Open)
+            .then(|| Call::Close { owner: self.owner, signed: self.newer(row).cloned() })
+    }
+
+    /// Redeems a token: the hub does not attach it, or there is no time left to ask.
+    fn redeem<C: Chain, K: Recover, R: Rules>(
+        &self,
+        earning: &Earning,
+        row: &Row,
+        ctx: &Ctx<'_, C, K, R>,
+    ) -> Option<Call> {
+        let now = ctx.chain.now();
+        let id = earning.grant.token;
+        let token = &earning.token;
+        // Not while there is time to attach it, nor while its attach is under way, for as long as the hub may take to answer.
+        let proposed = self.half.as_ref().is_some_and(|half| half.proposal.state.ops.iter().any(|op| op.token == id.0));
+        let waits = proposed || now.after(ctx.terms.inclusion) < token.attach_by;
+        let signer = self.grant_signer(earning, ctx);
+        let revoked = !signer.is_some_and(|signer| ctx.chain.trusted(signer));
+        let silent = self.is_hub_silent(ctx);
+        if row.status == Status::Open && waits && !silent && !revoked && !self.leaving {
+            return None;
+        }
+        let found = ctx.chain.redemption(id).map(|redemption| (redemption.status, redemption.amount));
+        let met = earning.condition().is_zero() || earning.preimage.is_some();
+        let in_time = ctx.terms.reaches(now, token.redeem_by) || !ctx.rules.hold(Rule::R17);
+        if earning.earned().is_zero() || !earning.can_redeem(found) || !met || !in_time {
+            return None;
+        }
+        Some(Call::Redeem(Box::new(Redeem {
+            owner: self.owner,
+            token: token.clone(),
+            grant: earning.grant,
+            hub: earning.hub.clone(),
+            voucher: earning.voucher,
+            preimage: earning.preimage.filter(|_| !earning.condition().is_zero()).unwrap_or(B256::ZERO),
+            auth: None,
+        })))
+    }
+
+    fn grant_signer<C: Chain, K: Recover, R: Rules>(
+        &self,
+        earning: &Earning,
+        ctx: &Ctx<'_, C, K, R>,
+    ) -> Option<crate::Address> {
+        use crate::message::Message;
+        earning.hub.signer(ctx.domain, earning.grant.digest(ctx.domain), ctx.keys)
+    }
+
+    /// Ends a redemption of this client once it is mature.
+    fn credit<C: Chain, K, R: Rules>(&self, token: &Token, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
+        let redemption = ctx.chain.redemption(token.id())?;
+        (redemption.status == RedemptionStatus::Pending && redemption.is_credited(ctx.chain.now()))
+            .then(|| Call::Credit { owner: self.owner, token: token.clone() })
+    }
+
+    fn finalise<C: Chain, K, R: Rules>(&self, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
+        let chain = ctx.chain;
+        let now = chain.now();
+        if row.status != Status::Closing || now < row.closes_at {
+            return None;
+        }
+        // The client has challenged in time, so the enforced state is the newest, and these are its pending tokens.
+        let ids: Vec<TokenId> =
+            if row.seq > Seq::ZERO { self.position.pending.iter().copied().collect() } else { vec![] };
+        let mut tokens = vec![];
+        for id in ids {
+            let token = &self.paying.get(&id)?.token;
+            outcome(token, chain.claim(self.id, id), chain.redemption(id).as_ref(), now).ok()?;
+            tokens.push(token.clone());
+        }
+        if row.redeeming > 0 {
+            return None;
+        }
+        Some(Call::Finalise(Box::new(Finalise { owner: self.owner, enforced: chain.enforced(self.owner), tokens })))
+    }
+}

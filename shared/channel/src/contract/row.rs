@@ -1,0 +1,103 @@
+//! What the contract stores.
+
+use crate::id::{Amount, Seq, StateHash, Time};
+use crate::message::State;
+
+use super::Revert;
+
+/// Whether a channel runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// There is none, or it is final.
+    #[default]
+    None,
+    /// It runs.
+    Open,
+    /// Somebody closes it.
+    Closing,
+}
+
+/// A channel: slots 0 to 4 of the specification's layout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Row {
+    /// Closing: newer states are enforced before this time.
+    pub closes_at: Time,
+    /// The number of the enforced state.
+    pub seq: Seq,
+    /// Whether it runs.
+    pub status: Status,
+    /// The epoch of the channel that runs, or of the next one.
+    pub epoch: u32,
+    /// Deposits to the client's side, and credited redemptions.
+    pub client_in: Amount,
+    /// What the client has taken out.
+    pub client_out: Amount,
+    /// Deposits to the hub's side.
+    pub hub_in: Amount,
+    /// What the hub has taken out, and credited redemptions.
+    pub hub_out: Amount,
+    /// Executed ON tokens.
+    pub on_out: Amount,
+    /// The enforced state; zero for the implicit one.
+    pub enforced: StateHash,
+    /// Redemptions that are started and not ended.
+    pub redeeming: u32,
+}
+
+impl Row {
+    /// What the channel holds.
+    #[must_use]
+    pub fn locked(&self) -> Amount {
+        // Nothing goes out that did not come in: every call that raises an `out` checks this first.
+        let outs = self.client_out.0 + self.hub_out.0 + self.on_out.0;
+        Amount(self.client_in.0 + self.hub_in.0).beyond(Amount(outs))
+    }
+
+    /// Checks that an opening is the enforced state.
+    pub(super) fn check_opening<'a>(&self, opening: Option<&'a State>) -> Result<Option<&'a State>, Revert> {
+        match opening {
+            None if self.seq == Seq::ZERO => Ok(None),
+            Some(state) if self.seq != Seq::ZERO && state.hash() == self.enforced => Ok(Some(state)),
+            None | Some(_) => Err(Revert::BadOpening),
+        }
+    }
+}
+
+/// How far a redemption (or the execution of an ON token) is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RedemptionStatus {
+    /// It can be defeated until it is credited.
+    Pending,
+    /// Paid.
+    Credited,
+    /// The enforced state had paid or declined the token already.
+    Void,
+    /// An ON token was paid.
+    Executed,
+}
+
+impl Redemption {
+    /// Whether it is paid: it is when its time has come, whoever writes that down and when. So nobody can hold up a payer
+    /// whose token was redeemed.
+    #[must_use]
+    pub fn is_credited(&self, now: Time) -> bool {
+        match self.status {
+            RedemptionStatus::Credited => true,
+            RedemptionStatus::Pending => now >= self.credit_at,
+            RedemptionStatus::Void | RedemptionStatus::Executed => false,
+        }
+    }
+}
+
+/// A redemption, by token id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Redemption {
+    /// How much.
+    pub amount: Amount,
+    /// When it can be credited.
+    pub credit_at: Time,
+    /// The payee sequence that defeats it.
+    pub payee_seq: Seq,
+    /// How far it is.
+    pub status: RedemptionStatus,
+}

@@ -1,0 +1,164 @@
+//! `/sendPropose`: a client's proposal against the rows of one transaction.
+
+use alloy_primitives::B256;
+
+use super::ops::Work;
+use super::{HubChannel, HubToken, Refusal, Stage};
+use crate::chain::{Chain, Ctx};
+use crate::contract::{HubWord, Signed, Status};
+use crate::id::{Amount, ChannelId, Digest, Seq, StateHash, Time, TokenId};
+use crate::message::{Batch, Grant, Message, OpKind, State, Token, Voucher};
+use crate::rules::{Rule, Rules};
+use crate::sign::{HubSignature, Recover, Signature, Signer};
+use crate::transition::TransitionError;
+use crate::tree::Batches;
+
+/// What a client sends: its next state, signed, with everything that the operations need.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Proposal {
+    /// The state.
+    pub state: State,
+    /// The client's signature of it.
+    pub client: Signature,
+    /// The tokens it detaches, in the order of their operations.
+    pub tokens: Vec<Token>,
+    /// The vouchers of the METERED tokens it attaches.
+    pub vouchers: Vec<(Voucher, Signature)>,
+    /// What meets the conditions of what it attaches.
+    pub preimages: Vec<(TokenId, B256)>,
+}
+
+/// A payee's request for money, known to its hub: serves one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Invoice {
+    /// At most this much.
+    pub cap: Amount,
+    /// Before this time.
+    pub expires: Time,
+    /// What it has served.
+    pub used: Option<TokenId>,
+}
+
+/// The rows a proposal is decided over. A store gives those of one transaction, and takes back what [`Accepted`] says.
+pub trait Rows {
+    /// A channel.
+    fn channel(&self, id: ChannelId) -> Option<HubChannel>;
+    /// A token.
+    fn token(&self, id: TokenId) -> Option<HubToken>;
+    /// An invoice that a payee has registered.
+    fn invoice(&self, payee: ChannelId, invoice: B256) -> Option<Invoice>;
+}
+
+/// The hub's answer: what makes the proposal doubly signed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Answer {
+    /// The state it is about.
+    pub state: StateHash,
+    /// The hub's word on the state.
+    pub word: HubWord,
+    /// The grants of the tokens it detaches, in their order.
+    pub grants: Vec<(Grant, HubSignature)>,
+}
+
+/// What to write, in one transaction, before the answer leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Channels as they are now: the proposer's, and those of payees that the tokens touch.
+    pub channels: Vec<HubChannel>,
+    /// Tokens as they are now.
+    pub tokens: Vec<HubToken>,
+    /// Invoices that are used now.
+    pub invoices: Vec<(ChannelId, B256, TokenId)>,
+    /// What to answer.
+    pub answer: Answer,
+}
+
+/// Decides a proposal. The same state again gets the same answer; another with its number, or on another base, none (rule 15).
+///
+/// # Errors
+/// Why not. Nothing has changed, and for [`Refusal::Conflict`] the client is shown the newest state.
+pub fn propose<C: Chain, K: Signer + Recover, R: Rules>(
+    rows: &impl Rows,
+    proposal: &Proposal,
+    ctx: &Ctx<'_, C, K, R>,
+) -> Result<Accepted, Refusal> {
+    let state = &proposal.state;
+    let mut channel = rows.channel(state.channel).ok_or(Refusal::UnknownChannel)?;
+    if let Some(newest) = &channel.newest
+        && newest.state.hash() == state.hash()
+    {
+        return again(rows, newest);
+    }
+    if ctx.keys.recover(state.digest(ctx.domain), &proposal.client) != Some(channel.owner.client) {
+        return Err(Refusal::Signature);
+    }
+    if ctx.chain.row(channel.owner).status != Status::Open {
+        return Err(Refusal::NotOpen);
+    }
+    let mut newest = (channel.seq(), channel.is_last() && ctx.rules.hold(Rule::R4));
+    if !ctx.rules.hold(Rule::R15) && channel.seq() == state.seq {
+        newest.0 = Seq::ZERO;
+    }
+    // Before anything about its tokens: an old state that is sent again has granted them.
+    if state.seq <= newest.0 {
+        return Err(Refusal::Conflict(TransitionError::Stale(state.seq.get(), newest.0.get())));
+    }
+    let mut work = Work::new(rows, ctx, proposal);
+    work.check_tokens(&channel)?;
+    let next = channel.position.follow(newest, state, &work).map_err(Refusal::Conflict)?;
+    for op in &state.ops {
+        work.apply(op, &mut channel)?;
+    }
+    work.check_deposits(&channel)?;
+    if next.balances.hub < channel.reserved {
+        return Err(Refusal::Promised);
+    }
+    channel.position = next;
+    let granted = sign(&mut work, state, ctx);
+    let answer = Answer { state: state.hash(), word: granted.0, grants: granted.1 };
+    channel.newest = Some(Signed { state: state.clone(), client: proposal.client, hub: answer.word.clone() });
+    Ok(work.finish(channel, answer))
+}
+
+fn again(rows: &impl Rows, newest: &Signed) -> Result<Accepted, Refusal> {
+    let detached = newest.state.ops.iter().filter(|op| op.kind == OpKind::Detach);
+    let mut grants = vec![];
+    for op in detached {
+        let row = rows.token(TokenId(op.token)).ok_or(Refusal::Missing)?;
+        grants.push((row.grant, row.hub));
+    }
+    let answer = Answer { state: newest.state.hash(), word: newest.hub.clone(), grants };
+    Ok(Accepted { channels: vec![], tokens: vec![], invoices: vec![], answer })
+}
+
+/// One signature for everything in the answer: the grants, which count for the state, or the state alone.
+fn sign<C: Chain, K: Signer + Recover, R: Rules>(
+    work: &mut Work<'_, impl Rows, C, K, R>,
+    state: &State,
+    ctx: &Ctx<'_, C, K, R>,
+) -> (HubWord, Vec<(Grant, HubSignature)>) {
+    let grants = work.grants(state.hash());
+    let digests: Vec<Digest> = if grants.is_empty() {
+        vec![state.digest(ctx.domain)]
+    } else {
+        grants.iter().map(|grant| grant.digest(ctx.domain)).collect()
+    };
+    let batch = Batches::new(&digests).expect("1 to 64 messages");
+    let signature = ctx.keys.sign(Batch { root: batch.root() }.digest(ctx.domain));
+    let at = |index| HubSignature { signature, proof: batch.proof(index) };
+    let granted: Vec<(Grant, HubSignature)> =
+        grants.into_iter().enumerate().map(|(index, grant)| (grant, at(index))).collect();
+    work.granted(&granted);
+    let word = match granted.first() {
+        Some((grant, hub)) => HubWord::Grant(*grant, hub.clone()),
+        None => HubWord::State(at(0)),
+    };
+    (word, granted)
+}
+
+/// A payee says, without a state, that it does not want a token. That binds nobody, so it changes nothing (rule 10).
+pub fn refused_by_payee<C, K, R: Rules>(row: &mut HubToken, ctx: &Ctx<'_, C, K, R>) {
+    if !ctx.rules.hold(Rule::R10) && row.stage == Stage::Granted {
+        row.stage = Stage::Declined;
+    }
+}

@@ -1,0 +1,17 @@
+//! Every limit of the protocol with its reason. Those that a hub may choose are in [`crate::terms::Terms`].
+
+/// Siblings in the proof of a batch: 1,024 messages behind one signature, far above a group commit, at 320 bytes of calldata.
+pub const BATCH_DEPTH: usize = 10;
+
+/// Payee sequences above the floor that a state can tell apart: one word of storage.
+pub const WINDOW: u64 = 256;
+
+/// Tokens in flight of one channel: what one transaction can finalise, even where each needs its evidence looked up.
+pub const PENDING: usize = 32;
+
+/// Operations in one state: every pending token settled and as many detached, in one message. A receipt carries them
+/// all on chain, so there is a bound.
+pub const OPS: usize = 64;
+
+/// Redemptions of one channel that are started and not credited: what a batch of transactions clears within one block.
+pub const REDEMPTIONS: u16 = u16::MAX;

@@ -1,0 +1,434 @@
+//! Clients and hub with real signatures: payments as they should go, and what each side refuses.
+
+mod town;
+
+use sha2::{Digest as _, Sha256};
+use tarefa_channel::client::ClientError;
+use tarefa_channel::contract::{Call, HubWord, RedemptionStatus, Status};
+use tarefa_channel::hub::{Refusal, Stage};
+use tarefa_channel::message::{Op, OpKind, Token, TokenKind};
+use tarefa_channel::terms::DeadlineError;
+use tarefa_channel::transition::{Side, TransitionError, side_word};
+use tarefa_channel::{Amount, B256, Time, TokenId};
+use town::{TERMS, Town, address, key, owner, signed_by};
+
+fn detach(token: &Token) -> Vec<Op> {
+    vec![Op::on(OpKind::Detach, token.id(), token.cost().expect("small"))]
+}
+
+/// What the hub says to Alice's proposal of this token.
+fn refused(town: &mut Town, token: &Token) -> Refusal {
+    let before = town.alice.clone();
+    let proposal = town.propose("alice", detach(token), vec![token.clone()]);
+    let refusal = town.hub(&proposal).expect_err("the hub refuses");
+    town.alice = before;
+    refusal
+}
+
+#[test]
+fn a_payment_is_detached_attached_receipted_and_settled() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    assert_eq!(town.channels[&town.bob.id].reserved, Amount(100));
+    assert_eq!(town.wish("bob"), [Op::on(OpKind::Attach, token.id(), Amount(100))]);
+    assert_eq!(town.channels[&town.bob.id].reserved, Amount::ZERO);
+    assert_eq!(town.channels[&town.alice.id].unsettled, Amount(100));
+    let Stage::Attached { receipt, signature, .. } = town.tokens[&token.id()].stage.clone() else { panic!("attached") };
+    let mut alice = town.alice.clone();
+    town.ask("alice", |ctx| alice.receipt(token.id(), &receipt, &signature, None, ctx)).expect("it is Bob's");
+    town.alice = alice;
+    assert_eq!(town.wish("alice"), [Op::on(OpKind::Settle, token.id(), Amount(100))]);
+    assert_eq!(town.alice.position.balances.client, Amount(899));
+    assert_eq!(town.bob.position.balances.client, Amount(130));
+    assert_eq!(town.tokens[&token.id()].stage, Stage::Landed);
+    assert_eq!(town.end(), [899, 130, 0, 251]);
+}
+
+#[test]
+fn the_same_proposal_gets_the_same_answer_and_another_with_its_number_none() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    let proposal = town.propose("alice", detach(&token), vec![token.clone()]);
+    let first = town.hub(&proposal).expect("signed");
+    assert_eq!(town.hub(&proposal), Ok(first.clone()));
+    assert_eq!(town.channels[&town.bob.id].next_payee_seq.get(), 1, "granted once");
+    let mut other = proposal.clone();
+    other.state.ops = vec![Op::of(OpKind::OutClient, Amount(5))];
+    other.client = signed_by("alice", &other.state, &town);
+    assert_eq!(town.hub(&other), Err(Refusal::Conflict(TransitionError::Stale(1, 1))));
+    town.answered("alice", &first);
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(5))], vec![]);
+    assert_eq!(town.hub(&proposal), Err(Refusal::Conflict(TransitionError::Stale(1, 2))), "an old one sent again");
+}
+
+#[test]
+fn a_stranger_cannot_propose() {
+    let mut town = Town::new();
+    let mut proposal = town.propose("alice", vec![Op::of(OpKind::OutClient, Amount(5))], vec![]);
+    proposal.client = signed_by("mallory", &proposal.state, &town);
+    assert_eq!(town.hub(&proposal), Err(Refusal::Signature));
+    proposal.state.channel = Default::default();
+    assert_eq!(town.hub(&proposal), Err(Refusal::UnknownChannel));
+}
+
+#[test]
+fn balances_that_the_operations_do_not_make_are_refused() {
+    let mut town = Town::new();
+    let mut proposal = town.propose("alice", vec![Op::of(OpKind::OutClient, Amount(5))], vec![]);
+    proposal.state.balances.client = Amount(1000);
+    proposal.client = signed_by("alice", &proposal.state, &town);
+    assert_eq!(town.hub(&proposal), Err(Refusal::Conflict(TransitionError::Balances)));
+}
+
+#[test]
+fn a_token_must_fit_the_terms() {
+    let mut town = Town::new();
+    let good = town.token(TokenKind::Off, 100);
+    let with = |change: &dyn Fn(&mut Token)| {
+        let mut token = good.clone();
+        change(&mut token);
+        token
+    };
+    let late = with(&|token| token.attach_by = Time(1000));
+    assert_eq!(
+        refused(&mut town, &late),
+        Refusal::Deadline(late.id(), DeadlineError::Passed { attach_by: 1000, now: 1000 })
+    );
+    let near = with(&|token| token.redeem_by = token.redeem_by.before(1));
+    assert!(matches!(refused(&mut town, &near), Refusal::Deadline(_, DeadlineError::Redeem { distance: 110, .. })));
+    let near = with(&|token| token.claim_by = token.claim_by.before(1));
+    assert!(matches!(refused(&mut town, &near), Refusal::Deadline(_, DeadlineError::Claim { .. })));
+    let long = with(&|token| token.claim_by = Time(11_001));
+    assert!(matches!(refused(&mut town, &long), Refusal::Deadline(_, DeadlineError::Life { life: 10_000, .. })));
+    let cheap = with(&|token| token.fee = Amount::ZERO);
+    assert_eq!(refused(&mut town, &cheap), Refusal::Fee(cheap.id()));
+    let dust = with(&|token| token.value = Amount(1));
+    assert_eq!(refused(&mut town, &dust), Refusal::Dust(dust.id()));
+    let keyed = with(&|token| token.voucher_key = address("vouchers"));
+    assert_eq!(refused(&mut town, &keyed), Refusal::Malformed(keyed.id()));
+    let unknown = with(&|token| token.invoice = B256::repeat_byte(9));
+    assert_eq!(refused(&mut town, &unknown), Refusal::Invoice(unknown.id()));
+    let large = with(&|token| token.value = Amount(501));
+    assert_eq!(refused(&mut town, &large), Refusal::Invoice(large.id()));
+    let uncovered = with(&|token| token.value = Amount(201));
+    assert_eq!(refused(&mut town, &uncovered), Refusal::Cover(uncovered.id()));
+    let misnamed = with(&|token| token.index = 1);
+    assert_eq!(refused(&mut town, &misnamed), Refusal::Misnamed(misnamed.id()));
+    let itself = with(&|token| token.payee = token.payer_channel.0);
+    assert_eq!(refused(&mut town, &itself), Refusal::Invoice(itself.id()));
+    town.pay(&good);
+}
+
+#[test]
+fn an_invoice_serves_one_token() {
+    let mut town = Town::new();
+    let first = town.token(TokenKind::Off, 10);
+    town.pay(&first);
+    let mut second = town.token(TokenKind::Off, 10);
+    second.invoice = first.invoice;
+    assert_eq!(refused(&mut town, &second), Refusal::Invoice(second.id()));
+}
+
+#[test]
+fn a_payer_has_so_many_tokens_in_flight_and_so_much_unsettled() {
+    let mut town = Town::new();
+    for _ in 0..TERMS.live_tokens {
+        let token = town.token(TokenKind::Off, 10);
+        town.pay(&token);
+    }
+    let one_more = town.token(TokenKind::Off, 10);
+    assert_eq!(refused(&mut town, &one_more), Refusal::Live(3));
+}
+
+#[test]
+fn what_is_promised_to_a_payee_is_covered_once() {
+    let mut town = Town::new();
+    let first = town.token(TokenKind::Off, 150);
+    town.pay(&first);
+    let second = town.token(TokenKind::Off, 51);
+    assert_eq!(refused(&mut town, &second), Refusal::Cover(second.id()));
+    let smaller = town.token(TokenKind::Off, 50);
+    town.pay(&smaller);
+}
+
+#[test]
+fn a_payee_does_not_count_on_what_the_hub_cannot_pay() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.detach(&token);
+    let row = town.tokens[&token.id()].clone();
+    let mut bob = town.bob.clone();
+    let counted = |town: &Town, bob: &mut tarefa_channel::client::Client| {
+        town.ask("bob", |ctx| bob.offered(&token, &row.grant, &row.hub, None, ctx))
+    };
+    bob.position.balances.hub = Amount(99);
+    assert_eq!(counted(&town, &mut bob), Err(ClientError::Cover));
+    bob = town.bob.clone();
+    bob.leaving = true;
+    assert_eq!(counted(&town, &mut bob), Err(ClientError::Ended));
+    bob = town.bob.clone();
+    town.now = token.attach_by.before(5);
+    assert_eq!(counted(&town, &mut bob), Err(ClientError::Late));
+    town.now = Time(1000);
+    town.mine("treasury", &Call::RevokeSigner { signer: address("hub") }).expect("the treasury may");
+    assert_eq!(counted(&town, &mut bob), Err(ClientError::Signature), "1.3: announced is enough");
+}
+
+#[test]
+fn a_token_whose_share_a_redemption_has_taken_does_not_count() {
+    let mut town = Town::new();
+    let first = town.token(TokenKind::Off, 150);
+    town.pay(&first);
+    // The hub says nothing: Bob redeems, and the contract takes it from the hub's share before any state knows.
+    town.now = first.attach_by;
+    town.dutiful("bob");
+    town.now = town.now.after(TERMS.grace);
+    assert_eq!(town.dutiful("bob"), ["credit"]);
+    let ctx_share = town.ask("bob", |ctx| town.bob.hub_share(ctx));
+    assert_eq!(ctx_share, Amount(50));
+    assert_eq!(town.wish("bob"), [Op::on(OpKind::In, first.id(), Amount(150))]);
+    assert_eq!(town.bob.position.balances.hub, Amount(50));
+    assert_eq!(town.bob.position.balances.client, Amount(180));
+    assert_eq!(town.end(), [849, 180, 0, 251]);
+}
+
+#[test]
+fn a_hub_that_refuses_the_attach_is_redeemed_against() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    town.propose("bob", vec![Op::on(OpKind::Attach, token.id(), Amount(100))], vec![]);
+    assert!(town.dutiful("bob").is_empty(), "it still waits");
+    town.now = town.now.after(TERMS.patience + 1);
+    assert_eq!(town.dutiful("bob"), ["redeemToken"]);
+    // The hub sees it, and signs no attach any more (1.24).
+    let proposal = town.bob.half.clone().expect("under way").proposal;
+    assert_eq!(town.hub(&proposal), Err(Refusal::Redeeming(token.id())));
+    assert_eq!(town.end(), [899, 130, 0, 251]);
+}
+
+#[test]
+fn a_payee_that_redeems_what_it_has_attached_gets_it_once() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    let before = town.bob.clone();
+    town.wish("bob");
+    let attached = town.bob.clone();
+    // Bob forgets on purpose, and redeems.
+    town.bob = before;
+    town.now = town.now.after(TERMS.patience + 1);
+    town.bob.leaving = true;
+    assert!(town.dutiful("bob").contains(&"redeemToken"));
+    assert_eq!(town.hub_dutiful("bob"), ["argueRedemptionToken"]);
+    assert_eq!(town.contract.redemptions[&token.id()].status, RedemptionStatus::Void);
+    town.bob = attached;
+    assert_eq!(town.end(), [899, 130, 0, 251]);
+}
+
+#[test]
+fn a_hub_that_refuses_the_detach_is_left() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.propose("alice", detach(&token), vec![token.clone()]);
+    town.now = town.now.after(TERMS.patience + 1);
+    assert_eq!(town.dutiful("alice"), ["close"]);
+    assert_eq!(town.end(), [1000, 30, 0, 250]);
+}
+
+#[test]
+fn what_the_payee_never_collects_comes_back_after_claim_by_and_not_before() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.detach(&token);
+    town.now = token.claim_by.before(1);
+    assert!(town.wish("alice").is_empty());
+    let refund = vec![Op::on(OpKind::Refund, token.id(), Amount::ZERO)];
+    let before = town.alice.clone();
+    let early = town.propose("alice", refund.clone(), vec![]);
+    assert_eq!(town.hub(&early), Err(Refusal::NotFinal));
+    town.alice = before;
+    town.now = token.claim_by;
+    assert_eq!(town.wish("alice"), refund);
+    assert_eq!(town.channels[&town.bob.id].reserved, Amount::ZERO, "1.12: the promise is released");
+    assert_eq!(town.end(), [1000, 30, 0, 250]);
+}
+
+#[test]
+fn a_declined_token_comes_back_at_once() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    town.step("bob", vec![Op::on(OpKind::Decline, token.id(), Amount::ZERO)], vec![]);
+    let state = town.bob.newest.clone().expect("doubly signed");
+    let signature = town.newest("bob").client;
+    let mut alice = town.alice.clone();
+    town.ask("alice", |ctx| alice.declined(token.id(), &state.receipt(), &signature, ctx)).expect("it is Bob's");
+    town.alice = alice;
+    assert_eq!(town.wish("alice"), [Op::on(OpKind::Refund, token.id(), Amount::ZERO)]);
+    assert_eq!(town.end(), [1000, 30, 0, 250]);
+}
+
+#[test]
+fn a_metered_token_pays_what_was_vouched_for_and_the_last_of_it_against_the_key() {
+    let mut town = Town::new();
+    let secret = B256::repeat_byte(7);
+    let condition = B256::from_slice(&Sha256::digest(secret));
+    let token = town.token(TokenKind::Metered, 100);
+    town.detach(&token);
+    let row = town.tokens[&token.id()].clone();
+    let mut bob = town.bob.clone();
+    town.ask("bob", |ctx| bob.offered(&token, &row.grant, &row.hub, Some(secret), ctx)).expect("he counts on it");
+    let mut alice = town.alice.clone();
+    let vouchers = key("vouchers");
+    let mut vouch = |cumulative, condition| {
+        town.ask("alice", |ctx| alice.vouch(token.id(), Amount(cumulative), condition, B256::ZERO, &vouchers, ctx))
+    };
+    let (first, signature) = vouch(40, B256::ZERO).expect("she vouches");
+    assert_eq!(vouch(40, B256::ZERO), Err(ClientError::Voucher), "nothing new");
+    assert_eq!(vouch(101, B256::ZERO), Err(ClientError::Voucher), "above the value");
+    let (last, last_signature) = vouch(60, condition).expect("she vouches");
+    assert_eq!(vouch(70, B256::ZERO), Err(ClientError::Voucher), "after the last there is none");
+    town.ask("bob", |ctx| bob.vouched(&first, &signature, ctx)).expect("a voucher");
+    assert_eq!(town.ask("bob", |ctx| bob.vouched(&first, &signature, ctx)), Err(ClientError::Voucher), "twice");
+    town.ask("bob", |ctx| bob.vouched(&last, &last_signature, ctx)).expect("the last one");
+    bob.collect(token.id());
+    town.bob = bob;
+    assert_eq!(town.wish("bob"), [Op::on(OpKind::Attach, token.id(), Amount(60))]);
+    let row = town.tokens[&token.id()].clone();
+    assert_eq!(row.preimage, secret, "the hub has it for the payer");
+    let Stage::Attached { receipt, signature, .. } = row.stage else { panic!("attached") };
+    let receive = |alice: &mut tarefa_channel::client::Client, key| {
+        town.ask("alice", |ctx| alice.receipt(token.id(), &receipt, &signature, key, ctx))
+    };
+    assert_eq!(receive(&mut alice, None), Err(ClientError::Receipt), "without the key nothing is due");
+    receive(&mut alice, Some(secret)).expect("paid");
+    town.alice = alice;
+    assert_eq!(town.wish("alice"), [Op::on(OpKind::Settle, token.id(), Amount(60))]);
+    assert_eq!(town.end(), [939, 90, 0, 251]);
+}
+
+#[test]
+fn an_on_token_pays_an_address_and_is_settled_once_executed() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::On, 100);
+    town.detach(&token);
+    let row = town.tokens[&token.id()].clone();
+    let HubWord::Grant(grant, hub) = row.word() else { panic!("granted") };
+    let signed = town.newest("alice");
+    let attach = tarefa_channel::contract::AttachToken {
+        owner: owner("alice"),
+        token: token.clone(),
+        grant,
+        hub,
+        state: signed.state,
+        client: signed.client,
+        index: 0,
+        proof: vec![],
+    };
+    let call = Call::AttachToken(Box::new(attach));
+    town.mine("carol", &call).expect("anyone may");
+    assert!(town.mine("carol", &call).is_err(), "1.17: once");
+    assert_eq!(town.balance("carol"), 100);
+    assert_eq!(town.wish("alice"), [Op::on(OpKind::Settle, token.id(), Amount(100))]);
+    assert_eq!(town.alice.position.balances.on_out, Amount(100));
+    assert_eq!(town.end(), [898, 30, 100, 252]);
+}
+
+#[test]
+fn money_goes_in_and_out_while_the_channel_runs() {
+    let mut town = Town::new();
+    let deposit = Call::Deposit { owner: owner("alice"), side: Side::Client, amount: Amount(70), from_balance: false };
+    town.mine("alice", &deposit).expect("anyone may");
+    let expected = Op { kind: OpKind::In, token: side_word(Side::Client), amount: Amount(70) };
+    assert_eq!(town.wish("alice"), [expected]);
+    assert_eq!(town.alice.position.balances.client, Amount(1070));
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(300))], vec![]);
+    let signed = town.newest("alice");
+    let call = Call::AttachState { owner: owner("alice"), signed };
+    town.mine("alice", &call).expect("carried out");
+    assert_eq!(town.balance("alice"), 300);
+    town.mine("alice", &call).expect("again, without effect");
+    assert_eq!(town.balance("alice"), 300, "cumulative");
+    assert_eq!(town.end(), [1070, 30, 0, 250]);
+}
+
+#[test]
+fn a_deposit_that_is_not_there_and_a_redemption_as_a_deposit_are_refused() {
+    let mut town = Town::new();
+    let claim = Op { kind: OpKind::In, token: side_word(Side::Client), amount: Amount(70) };
+    let before = town.alice.clone();
+    let proposal = town.propose("alice", vec![claim], vec![]);
+    assert_eq!(town.hub(&proposal), Err(Refusal::NotFinal));
+    town.alice = before;
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    town.now = token.attach_by;
+    town.dutiful("bob");
+    town.now = town.now.after(TERMS.grace);
+    town.dutiful("bob");
+    // 1.5: the contract counts the redemption in clientIn; as a deposit it would leave the hub's share as it was.
+    let as_deposit = Op { kind: OpKind::In, token: side_word(Side::Client), amount: Amount(100) };
+    let proposal = town.propose("bob", vec![as_deposit], vec![]);
+    assert_eq!(town.hub(&proposal), Err(Refusal::NotFinal));
+}
+
+#[test]
+fn a_last_state_ends_the_channel_at_once_and_forbids_another() {
+    let mut town = Town::new();
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(10))], vec![]);
+    let mut alice = town.alice.clone();
+    let proposal = town.ask("alice", |ctx| alice.propose(vec![], vec![], true, ctx).cloned()).expect("it fits");
+    let answer = town.hub(&proposal).expect("signed");
+    town.ask("alice", |ctx| alice.answered(&answer, ctx)).expect("answered");
+    assert_eq!(
+        town.ask("alice", |ctx| alice.propose(vec![Op::of(OpKind::OutClient, Amount(1))], vec![], false, ctx).cloned()),
+        Err(ClientError::Ended)
+    );
+    let mut next = proposal.clone();
+    next.state.seq = next.state.seq.forward(1).expect("small");
+    next.state.last = false;
+    next.client = signed_by("alice", &next.state, &town);
+    assert_eq!(town.hub(&next), Err(Refusal::Conflict(TransitionError::Last)));
+    let call = Call::CloseLast { owner: owner("alice"), signed: alice.signed.clone().expect("doubly signed") };
+    town.mine("hub", &call).expect("both have signed");
+    assert_eq!(town.contract.row(owner("alice")).status, Status::None);
+    assert_eq!(town.balance("alice"), 1000);
+}
+
+#[test]
+fn a_payer_that_never_settles_is_closed_in_time() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    town.wish("bob");
+    assert!(town.hub_dutiful("alice").is_empty());
+    town.now = token.claim_by.before(TERMS.offline_bound() + 2 * TERMS.inclusion + TERMS.reorg + 1);
+    assert_eq!(town.hub_dutiful("alice"), ["close", "resolve"], "both at once: it may be away when the close is mined");
+    assert_eq!(town.end(), [899, 130, 0, 251]);
+}
+
+#[test]
+fn the_hub_answers_an_old_state_with_the_newest() {
+    let mut town = Town::new();
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(10))], vec![]);
+    let old = town.newest("alice");
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(20))], vec![]);
+    town.mine("alice", &Call::Close { owner: owner("alice"), signed: Some(old) }).expect("she may");
+    assert_eq!(town.hub_dutiful("alice"), ["argueClosure"]);
+    assert_eq!(town.contract.row(owner("alice")).seq.get(), 2);
+    assert_eq!(town.end(), [1000, 30, 0, 250]);
+}
+
+#[test]
+fn an_unknown_token_cannot_be_attached_settled_or_refunded() {
+    let town = Town::new();
+    let ghost = TokenId(B256::repeat_byte(3));
+    for kind in [OpKind::Attach, OpKind::Settle, OpKind::Refund, OpKind::Decline, OpKind::Detach] {
+        let mut bob = town.bob.clone();
+        let proposed =
+            town.ask("bob", |ctx| bob.propose(vec![Op::on(kind, ghost, Amount(1))], vec![], false, ctx).cloned());
+        assert_eq!(proposed, Err(ClientError::Transition(TransitionError::Unknown(0))), "{kind:?}");
+    }
+}

@@ -1,0 +1,70 @@
+//! Every schedule of one payment, the attack that each rule prevents, and a few thousand walks of two payments.
+
+use std::collections::BTreeSet;
+
+use tarefa_channel::rules::Rule;
+use tarefa_checker::scenario::{Party, Scenario};
+use tarefa_checker::search;
+use tarefa_checker::table;
+use tarefa_checker::walk::walk;
+
+/// The larger searches have states by the hundred thousand; fewer would mean that the adversary has lost some of its moves.
+const LEAST_STATES: usize = 600_000;
+
+/// Walks for each honest party: a second or two each. `cargo run --release -p tarefa-checker walk` walks further.
+const WALKS: u64 = 1000;
+
+fn holds(scenario: &Scenario) -> usize {
+    let found = search(scenario);
+    let name = format!("{}, honest {:?}", scenario.name, scenario.honest);
+    assert!(found.attack.is_none(), "{name}: {:#?}", found.attack);
+    assert!(found.ends > 0, "{name}: no schedule reaches the horizon");
+    println!("{name}: {} states, {} ends, no loss, all final", found.states, found.ends);
+    found.states
+}
+
+#[test]
+fn no_schedule_of_one_payment_costs_an_honest_party_anything_and_all_channels_end() {
+    let states: usize = Scenario::all().iter().map(holds).sum();
+    assert!(states >= LEAST_STATES, "{states} states");
+}
+
+#[test]
+fn every_rule_is_needed_and_the_document_shows_the_attack_it_prevents() {
+    let document = include_str!("../../../docs/protocol/channel.md");
+    let mut rows = vec![table::head()];
+    for rule in Rule::ALL {
+        let scenario = Scenario::attack(rule);
+        let found = search(&scenario);
+        let attack = found.attack.unwrap_or_else(|| panic!("{rule:?} off: no attack among {} states", found.states));
+        rows.push(table::row(rule, &scenario, &attack));
+    }
+    let rows = rows.join("\n");
+    let hint = "cargo run --release -p tarefa-checker attacks";
+    assert!(document.contains(&rows), "docs/protocol/channel.md has another table than `{hint}` prints:\n{rows}");
+}
+
+#[test]
+fn two_payments_at_once_with_deposits_revocation_and_absences_cost_nobody_anything() {
+    for honest in [Party::Alice, Party::Bob, Party::Hub] {
+        let scenario = Scenario::two(honest);
+        for seed in 1..=WALKS {
+            assert!(walk(&scenario, seed).is_none(), "{honest:?}, seed {seed}: {:#?}", walk(&scenario, seed));
+        }
+    }
+}
+
+#[test]
+fn the_random_walks_see_what_the_search_sees() {
+    // A walk that could not find an attack that is there would prove nothing where there is none.
+    let mut seen = BTreeSet::new();
+    for (rule, honest) in
+        [(Rule::R1, Party::Hub), (Rule::R2, Party::Hub), (Rule::R7, Party::Alice), (Rule::R12, Party::Bob)]
+    {
+        let scenario = Scenario::two(honest).without(rule);
+        if (1..=WALKS).any(|seed| walk(&scenario, seed).is_some()) {
+            seen.insert(rule);
+        }
+    }
+    assert_eq!(seen, BTreeSet::from([Rule::R1, Rule::R2, Rule::R7, Rule::R12]));
+}
