@@ -22,16 +22,18 @@ pub trait Chain {
     fn redemption(&self, token: TokenId) -> Option<Redemption>;
     /// The same, finally.
     fn final_redemption(&self, token: TokenId) -> Option<Redemption>;
-    /// All that redemptions have moved from the hub's side of a channel to its client's, finally.
+    /// All that redemptions have moved from the hub's side of a channel to its client's, finally, in the epoch that runs.
     fn final_credited(&self, owner: Owner) -> Amount;
     /// The largest claim on a token of a payer.
     fn claim(&self, payer: ChannelId, token: TokenId) -> Amount;
     /// The state that the contract enforces, as its event showed it; none for the implicit one.
     fn enforced(&self, owner: Owner) -> Option<State>;
-    /// Whose channel this is.
+    /// Whose channel this is; also of one that has ended, while tokens to it can be claimed.
     fn owner(&self, channel: ChannelId) -> Option<Owner>;
     /// Its epoch.
     fn epoch(&self, channel: ChannelId) -> Option<u32>;
+    /// Whether the newest block is young enough to decide by (rule 16: a head older than [`crate::limits::HEAD_AGE`] shows nothing).
+    fn is_fresh(&self) -> bool;
     /// Whether this is a signer of the hub whose revocation is not announced.
     fn trusted(&self, signer: Address) -> bool;
 }

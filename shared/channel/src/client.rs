@@ -9,15 +9,16 @@ mod propose;
 mod token;
 
 pub use error::ClientError;
+pub use pay::Attached;
 pub use token::{Earning, Paying};
 
 use std::collections::BTreeMap;
 
 use crate::chain::{Chain, Ctx};
-use crate::contract::{Owner, Row, Signed, Status};
+use crate::contract::{Owner, RedemptionStatus, Row, Signed, Status};
 use crate::hub::Proposal;
 use crate::id::{Amount, ChannelId, Seq, Time, TokenId};
-use crate::message::{State, Token};
+use crate::message::{Grant, State, Token};
 use crate::rules::Rules;
 use crate::transition::{Known, Position, Tokens};
 
@@ -52,10 +53,15 @@ pub struct Client {
     pub highest: Seq,
     /// The proposal under way.
     pub half: Option<Half>,
+    /// Proposals that the hub has refused. It can still sign them, until a higher state is doubly signed.
+    pub refused: Vec<Half>,
     /// Tokens this client pays with.
     pub paying: BTreeMap<TokenId, Paying>,
     /// Tokens this client earns with.
     pub earning: BTreeMap<TokenId, Earning>,
+    /// Tokens granted to it that it does not count on: declined when there is an occasion, or their places in the window would
+    /// stay open for ever.
+    pub unwanted: BTreeMap<TokenId, (Token, Grant)>,
     /// Tokens it has earned with, whose redemption may still have to be ended on chain.
     pub done: Vec<Token>,
     /// Credited redemptions that the newest state acknowledges.
@@ -67,10 +73,10 @@ pub struct Client {
 impl Tokens for Client {
     fn known(&self, id: TokenId) -> Option<Known<'_>> {
         let paying = self.paying.get(&id).map(|paying| Known { token: &paying.token, payee_seq: Seq::ZERO });
-        paying.or_else(|| {
-            let earning = self.earning.get(&id)?;
-            Some(Known { token: &earning.token, payee_seq: earning.grant.payee_seq })
-        })
+        let earning = self.earning.get(&id).map(|earning| (&earning.token, earning.grant));
+        let unwanted = self.unwanted.get(&id).map(|(token, grant)| (token, *grant));
+        let granted = earning.or(unwanted).map(|(token, grant)| Known { token, payee_seq: grant.payee_seq });
+        paying.or(granted)
     }
 }
 
@@ -87,8 +93,10 @@ impl Client {
             signed: None,
             highest: Seq::ZERO,
             half: None,
+            refused: vec![],
             paying: BTreeMap::new(),
             earning: BTreeMap::new(),
+            unwanted: BTreeMap::new(),
             done: vec![],
             acknowledged: Amount::ZERO,
             leaving: false,
@@ -105,6 +113,12 @@ impl Client {
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.newest.as_ref().is_some_and(|state| state.last)
+    }
+
+    /// Whether the channel has had its last state, or may have.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.is_last() || self.half.as_ref().is_some_and(|half| half.proposal.state.last)
     }
 
     /// Whether the hub has left a proposal unanswered for longer than the client waits (rule 14).
@@ -144,9 +158,13 @@ impl Client {
         newest.min(share(&half.position, taken))
     }
 
-    /// What this client counts on from the hub's share and has not got yet.
+    /// What this client counts on from the hub's share and has not got yet. What the contract has credited has left the share.
     #[must_use]
-    pub fn counted(&self) -> Amount {
-        self.earning.values().fold(Amount::ZERO, |sum, earning| sum.plus(earning.token.value).unwrap_or(sum))
+    pub fn counted<C: Chain, K, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> Amount {
+        let credited = |id: &TokenId| {
+            ctx.chain.redemption(*id).is_some_and(|redemption| redemption.status == RedemptionStatus::Credited)
+        };
+        let open = self.earning.iter().filter(|(id, _)| !credited(id));
+        open.fold(Amount::ZERO, |sum, (_, earning)| sum.plus(earning.token.value).unwrap_or(sum))
     }
 }

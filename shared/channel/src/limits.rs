@@ -13,5 +13,8 @@ pub const PENDING: usize = 32;
 /// all on chain, so there is a bound.
 pub const OPS: usize = 64;
 
-/// Redemptions of one channel that are started and not credited: what a batch of transactions clears within one block.
-pub const REDEMPTIONS: u16 = u16::MAX;
+/// Redemptions that one call defeats: far below a block's gas, so that many of them cannot make the call fail.
+pub const REDEMPTIONS: usize = 32;
+
+/// Seconds after which the newest block is too old to decide anything by: several blocks of any chain in use.
+pub const HEAD_AGE: u64 = 60;

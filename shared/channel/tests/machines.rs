@@ -10,7 +10,7 @@ use tarefa_channel::message::{Op, OpKind, Token, TokenKind};
 use tarefa_channel::terms::DeadlineError;
 use tarefa_channel::transition::{Side, TransitionError, side_word};
 use tarefa_channel::{Amount, B256, Time, TokenId};
-use town::{TERMS, Town, address, key, owner, signed_by};
+use town::{TERMS, Town, address, hub_signs_as, key, owner, signed_by};
 
 fn detach(token: &Token) -> Vec<Op> {
     vec![Op::on(OpKind::Detach, token.id(), token.cost().expect("small"))]
@@ -34,9 +34,9 @@ fn a_payment_is_detached_attached_receipted_and_settled() {
     assert_eq!(town.wish("bob"), [Op::on(OpKind::Attach, token.id(), Amount(100))]);
     assert_eq!(town.channels[&town.bob.id].reserved, Amount::ZERO);
     assert_eq!(town.channels[&town.alice.id].unsettled, Amount(100));
-    let Stage::Attached { receipt, signature, .. } = town.tokens[&token.id()].stage.clone() else { panic!("attached") };
+    let attached = town.attached("bob");
     let mut alice = town.alice.clone();
-    town.ask("alice", |ctx| alice.receipt(token.id(), &receipt, &signature, None, ctx)).expect("it is Bob's");
+    town.ask("alice", |ctx| alice.receipt(token.id(), &attached, None, ctx)).expect("it is Bob's");
     town.alice = alice;
     assert_eq!(town.wish("alice"), [Op::on(OpKind::Settle, token.id(), Amount(100))]);
     assert_eq!(town.alice.position.balances.client, Amount(899));
@@ -261,10 +261,13 @@ fn a_declined_token_comes_back_at_once() {
     let token = town.token(TokenKind::Off, 100);
     town.pay(&token);
     town.step("bob", vec![Op::on(OpKind::Decline, token.id(), Amount::ZERO)], vec![]);
-    let state = town.bob.newest.clone().expect("doubly signed");
-    let signature = town.newest("bob").client;
+    let declined = town.attached("bob");
+    // 1.27: on the payee's word alone she would pay elsewhere, and the token could still be attached.
+    let mut alone = declined.clone();
+    alone.hub = HubWord::State(hub_signs_as("bob", &alone.receipt, &town));
     let mut alice = town.alice.clone();
-    town.ask("alice", |ctx| alice.declined(token.id(), &state.receipt(), &signature, ctx)).expect("it is Bob's");
+    assert_eq!(town.ask("alice", |ctx| alice.declined(token.id(), &alone, ctx)), Err(ClientError::Signature));
+    town.ask("alice", |ctx| alice.declined(token.id(), &declined, ctx)).expect("doubly signed");
     town.alice = alice;
     assert_eq!(town.wish("alice"), [Op::on(OpKind::Refund, token.id(), Amount::ZERO)]);
     assert_eq!(town.end(), [1000, 30, 0, 250]);
@@ -298,9 +301,9 @@ fn a_metered_token_pays_what_was_vouched_for_and_the_last_of_it_against_the_key(
     assert_eq!(town.wish("bob"), [Op::on(OpKind::Attach, token.id(), Amount(60))]);
     let row = town.tokens[&token.id()].clone();
     assert_eq!(row.preimage, secret, "the hub has it for the payer");
-    let Stage::Attached { receipt, signature, .. } = row.stage else { panic!("attached") };
+    let attached = town.attached("bob");
     let receive = |alice: &mut tarefa_channel::client::Client, key| {
-        town.ask("alice", |ctx| alice.receipt(token.id(), &receipt, &signature, key, ctx))
+        town.ask("alice", |ctx| alice.receipt(token.id(), &attached, key, ctx))
     };
     assert_eq!(receive(&mut alice, None), Err(ClientError::Receipt), "without the key nothing is due");
     receive(&mut alice, Some(secret)).expect("paid");
@@ -431,4 +434,191 @@ fn an_unknown_token_cannot_be_attached_settled_or_refunded() {
             town.ask("bob", |ctx| bob.propose(vec![Op::on(kind, ghost, Amount(1))], vec![], false, ctx).cloned());
         assert_eq!(proposed, Err(ClientError::Transition(TransitionError::Unknown(0))), "{kind:?}");
     }
+}
+
+#[test]
+fn a_settle_rides_in_the_next_detach_even_at_the_cap() {
+    let mut town = Town::new();
+    let tokens: Vec<Token> = (0..TERMS.live_tokens)
+        .map(|_| {
+            let token = town.token(TokenKind::Off, 10);
+            town.pay(&token);
+            token
+        })
+        .collect();
+    town.wish("bob");
+    let attached = town.attached("bob");
+    let mut alice = town.alice.clone();
+    town.ask("alice", |ctx| alice.receipt(tokens[0].id(), &attached, None, ctx)).expect("all three are in it");
+    town.alice = alice;
+    let next = town.token(TokenKind::Off, 10);
+    let ops = [vec![Op::on(OpKind::Settle, tokens[0].id(), Amount(10))], detach(&next)].concat();
+    town.step("alice", ops, vec![next]);
+}
+
+#[test]
+fn a_token_of_the_wrong_shape_or_with_a_condition_that_cannot_be_met_does_not_count() {
+    let mut town = Town::new();
+    let good = town.token(TokenKind::Off, 10);
+    let with = |change: &dyn Fn(&mut Token)| {
+        let mut token = good.clone();
+        change(&mut token);
+        token
+    };
+    let offered = |town: &Town, token: &Token, preimage| {
+        let grant = tarefa_channel::message::Grant {
+            token: token.id(),
+            payee_seq: town::seq(0),
+            payer_state: Default::default(),
+        };
+        let hub = hub_signs_as("hub", &grant, town);
+        let mut bob = town.bob.clone();
+        town.ask("bob", |ctx| bob.offered(token, &grant, &hub, preimage, ctx))
+    };
+    let keyed = with(&|token| token.voucher_key = address("vouchers"));
+    assert_eq!(offered(&town, &keyed, None), Err(ClientError::Token), "an OFF token that looks METERED");
+    let unreadable = with(&|token| token.claim_by = Time(1 << 40));
+    assert_eq!(offered(&town, &unreadable, None), Err(ClientError::Token), "the contract could not read it");
+    let secret = B256::repeat_byte(7);
+    let conditional = with(&|token| token.condition = B256::from_slice(&Sha256::digest(secret)));
+    assert_eq!(offered(&town, &conditional, None), Err(ClientError::Condition));
+    assert_eq!(offered(&town, &conditional, Some(B256::ZERO)), Err(ClientError::Condition));
+    assert_eq!(offered(&town, &conditional, Some(secret)), Ok(()));
+    town.fresh = false;
+    assert_eq!(offered(&town, &good, None), Err(ClientError::Blind), "1.24: an old head shows nothing");
+    let proposal = town.propose("alice", vec![Op::of(OpKind::OutClient, Amount(5))], vec![]);
+    assert_eq!(town.hub(&proposal), Err(Refusal::Blind));
+}
+
+#[test]
+fn a_voucher_with_a_condition_that_cannot_be_met_does_not_take_the_place_of_a_good_one() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Metered, 100);
+    town.pay(&token);
+    let voucher = |cumulative, condition| {
+        let voucher = tarefa_channel::message::Voucher {
+            token: token.id(),
+            cumulative: Amount(cumulative),
+            usage: B256::ZERO,
+            condition,
+        };
+        (voucher, signed_by("vouchers", &voucher, &town))
+    };
+    let mut bob = town.bob.clone();
+    let mut vouched = |(voucher, signature)| town.ask("bob", |ctx| bob.vouched(&voucher, &signature, ctx));
+    assert_eq!(vouched(voucher(80, B256::ZERO)), Ok(()));
+    assert_eq!(vouched(voucher(81, B256::repeat_byte(1))), Err(ClientError::Condition));
+    assert_eq!(bob.earning[&token.id()].earned(), Amount(80));
+}
+
+#[test]
+fn a_last_state_is_not_signed_over_what_is_still_to_be_received() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    let mut bob = town.bob.clone();
+    let last = |bob: &mut tarefa_channel::client::Client, ops| {
+        town.ask("bob", |ctx| bob.propose(ops, vec![], true, ctx).cloned())
+    };
+    assert_eq!(last(&mut bob, vec![]), Err(ClientError::Cover));
+    let ops = vec![Op::on(OpKind::Attach, token.id(), Amount(100))];
+    assert!(last(&mut bob, ops).is_ok());
+    // And nothing counts that comes while it is under way.
+    let mut late = token.clone();
+    late.index = 1;
+    let grant =
+        tarefa_channel::message::Grant { token: late.id(), payee_seq: town::seq(1), payer_state: Default::default() };
+    let hub = hub_signs_as("hub", &grant, &town);
+    assert_eq!(town.ask("bob", |ctx| bob.offered(&late, &grant, &hub, None, ctx)), Err(ClientError::Ended));
+}
+
+#[test]
+fn a_channel_of_an_earlier_epoch_gets_no_signature() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    let proposal = town.propose("alice", detach(&token), vec![token]);
+    let row = town.contract.row(owner("alice"));
+    town.contract.rows.insert(owner("alice"), tarefa_channel::contract::Row { epoch: 1, ..row });
+    assert_eq!(town.hub(&proposal), Err(Refusal::NotOpen));
+    let row = town.contract.row(owner("alice"));
+    town.contract.rows.insert(owner("alice"), tarefa_channel::contract::Row { epoch: 0, ..row });
+    let row = town.contract.row(owner("bob"));
+    town.contract.rows.insert(owner("bob"), tarefa_channel::contract::Row { epoch: 1, ..row });
+    assert_eq!(town.hub(&proposal), Err(Refusal::Payee(proposal.tokens[0].id())));
+}
+
+#[test]
+fn a_hub_whose_key_is_revoked_signs_again_what_it_has_to_show() {
+    let mut town = Town::new();
+    let old = {
+        town.step("alice", vec![Op::of(OpKind::OutClient, Amount(10))], vec![]);
+        town.newest("alice")
+    };
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(20))], vec![]);
+    town.mine("treasury", &Call::AnnounceSigner { signer: address("hub 2") }).expect("the treasury may");
+    town.mine("treasury", &Call::RevokeSigner { signer: address("hub") }).expect("the treasury may");
+    town.mine("alice", &Call::Close { owner: owner("alice"), signed: Some(old) }).expect("it still counts");
+    let row = town.channels[&town.alice.id].clone();
+    let calls = town.ask("hub 2", |ctx| tarefa_channel::hub::duties(&row, &[], &[], ctx));
+    town.contract.signers.remove(&address("hub"));
+    town.mine("hub 2", &calls[0]).expect("signed with the new key");
+    assert_eq!(town.contract.row(owner("alice")).seq.get(), 2);
+}
+
+#[test]
+fn a_refused_proposal_is_left_and_the_next_is_built_beside_it() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 201);
+    let proposal = town.propose("alice", detach(&token), vec![token.clone()]);
+    assert_eq!(town.hub(&proposal), Err(Refusal::Cover(token.id())));
+    town.alice.refused();
+    assert!(town.alice.half.is_none() && town.alice.refused.len() == 1);
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(5))], vec![]);
+    assert_eq!(town.alice.seq().get(), 2, "never two states with one number");
+    assert!(town.alice.refused.is_empty() && town.alice.paying.is_empty());
+}
+
+#[test]
+fn a_refused_attach_is_kept_until_its_redemption_is_final_then_acknowledged() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    town.propose("bob", vec![Op::on(OpKind::Attach, token.id(), Amount(100))], vec![]);
+    town.bob.refused();
+    assert!(town.bob.half.is_some(), "signed later it would defeat the redemption");
+    town.now = town.now.after(TERMS.patience + 1);
+    assert_eq!(town.dutiful("bob"), ["redeemToken"]);
+    town.now = town.now.after(TERMS.grace);
+    assert_eq!(town.dutiful("bob"), ["credit"]);
+    let mut bob = town.bob.clone();
+    town.ask("bob", |ctx| bob.sweep(ctx));
+    town.bob = bob;
+    assert_eq!(town.wish("bob"), [Op::on(OpKind::In, token.id(), Amount(100))]);
+    assert_eq!(town.end(), [899, 130, 0, 251]);
+}
+
+#[test]
+fn what_a_payee_does_not_want_is_declined_so_that_its_window_stays_open() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.detach(&token);
+    let row = town.tokens[&token.id()].clone();
+    let mut bob = town.bob.clone();
+    town.ask("bob", |ctx| bob.unwanted(&token, &row.grant, &row.hub, ctx)).expect("it is his");
+    town.now = token.claim_by;
+    // Alice has had it back already: the hole in the window is closed all the same.
+    town.wish("alice");
+    town.bob = bob;
+    assert_eq!(town.wish("bob"), [Op::on(OpKind::Decline, token.id(), Amount::ZERO)]);
+    assert_eq!(town.bob.position.balances.floor.get(), 1);
+}
+
+#[test]
+fn a_restored_client_never_signs_a_number_again() {
+    let mut town = Town::new();
+    let backup = town.alice.clone();
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(5))], vec![]);
+    town.alice = backup;
+    town.alice.restored().expect("numbers are left");
+    assert_eq!(town.alice.next_seq().expect("numbers are left").get(), 65_537);
 }

@@ -91,6 +91,8 @@ pub struct World {
     pub served: Amount,
     /// Bob: what he has delivered against vouchers without a condition.
     pub vouched: Amount,
+    /// Bob: whether he had the voucher with the condition.
+    pub last_vouched: bool,
     /// What strangers have put into channels.
     pub deposited: Amount,
     /// Of it, what they have put on the honest side.
@@ -142,6 +144,7 @@ impl World {
             key: false,
             served: Amount::ZERO,
             vouched: Amount::ZERO,
+            last_vouched: false,
             deposited: Amount::ZERO,
             gift: Amount::ZERO,
             shown: 0,

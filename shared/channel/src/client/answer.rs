@@ -2,10 +2,10 @@
 
 use super::{Client, ClientError, Half};
 use crate::chain::{Chain, Ctx};
-use crate::contract::{HubWord, Signed, Status};
+use crate::contract::{HubWord, RedemptionStatus, Signed, Status};
 use crate::hub::Answer;
-use crate::id::{Amount, StateHash, TokenId};
-use crate::message::{Grant, Message, OpKind, Token};
+use crate::id::{Amount, Seq, StateHash, TokenId};
+use crate::message::{Grant, Message, Op, OpKind, Token};
 use crate::rules::Rules;
 use crate::sign::{HubSignature, Recover};
 use crate::transition::{Side, side_word};
@@ -20,6 +20,9 @@ impl Client {
         answer: &Answer,
         ctx: &Ctx<'_, C, K, R>,
     ) -> Result<(), ClientError> {
+        if !ctx.chain.is_fresh() {
+            return Err(ClientError::Blind);
+        }
         let half = self.half.as_ref().ok_or(ClientError::Answer)?;
         let hash = half.proposal.state.hash();
         if answer.state != hash {
@@ -58,17 +61,60 @@ impl Client {
         Ok(())
     }
 
-    /// Forgets what can have no redemption under way any more.
-    pub fn sweep<C: Chain, K, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
-        use crate::contract::RedemptionStatus::Pending;
-        let pending = |token: &Token| ctx.chain.redemption(token.id()).is_some_and(|found| found.status == Pending);
-        self.done.retain(|token| ctx.chain.final_time() < token.redeem_by || pending(token));
+    /// The hub has refused the proposal under way. What brings this client nothing can be left: the next state is built beside it,
+    /// and whichever of them the hub signs, this client has signed it. What attaches is kept: signed later, it would defeat the
+    /// redemption that takes its place.
+    pub fn refused(&mut self) {
+        let leaves = |half: &mut Half| !half.proposal.state.ops.iter().any(|op| op.kind == OpKind::Attach);
+        self.refused.extend(self.half.take_if(leaves));
     }
 
-    /// Looks whether the contract enforces the proposal under way: the hub has signed it without telling.
+    /// After a backup was restored: never again a number that may have been signed since it was made (1.26).
+    ///
+    /// # Errors
+    /// If there is none left.
+    pub fn restored(&mut self) -> Result<(), ClientError> {
+        self.highest = self.highest.forward(Seq::RESTORE_JUMP).ok_or(ClientError::Exhausted)?;
+        Ok(())
+    }
+
+    /// Puts in order what time has decided, finally: redemptions that have ended, tokens that can no longer be paid, a proposal whose
+    /// attaches were redeemed instead.
+    pub fn sweep<C: Chain, K, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
+        let now = ctx.chain.final_time();
+        let under_way = |token: &Token| {
+            ctx.chain.redemption(token.id()).is_some_and(|found| found.status == RedemptionStatus::Pending)
+        };
+        self.done.retain(|token| now < token.redeem_by || under_way(token));
+        let lapsed = |token: &Token| now >= token.redeem_by && ctx.chain.redemption(token.id()).is_none();
+        let over = |op: &Op| {
+            let credited = ctx.chain.final_redemption(TokenId(op.token)).is_some_and(|found| found.is_credited(now));
+            credited || self.earning.get(&TokenId(op.token)).is_none_or(|earning| lapsed(&earning.token))
+        };
+        self.half.take_if(|half| {
+            let mut attaching = half.proposal.state.ops.iter().filter(|op| op.kind == OpKind::Attach).peekable();
+            attaching.peek().is_some() && attaching.all(over)
+        });
+        let named: Vec<TokenId> =
+            self.half.iter().flat_map(|half| &half.proposal.state.ops).map(|op| TokenId(op.token)).collect();
+        let gone: Vec<TokenId> = self
+            .earning
+            .iter()
+            .filter(|(id, earning)| lapsed(&earning.token) && !named.contains(id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.unwanted.extend(self.earning.remove(&id).map(|earning| (id, (earning.token, earning.grant))));
+        }
+    }
+
+    /// Looks whether the contract enforces, finally, a proposal under way or a refused one: the hub has signed it without telling.
     pub fn look<C: Chain, K, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
-        let enforced: StateHash = ctx.chain.row(self.owner).enforced;
-        if let Some(half) = self.half.take_if(|half| half.proposal.state.hash() == enforced) {
+        let enforced: StateHash = ctx.chain.final_row(self.owner).enforced;
+        let shown = |half: &Half| half.proposal.state.hash() == enforced;
+        let refused = self.refused.iter().position(shown).map(|place| self.refused.swap_remove(place));
+        let found = self.half.take_if(|half| shown(half)).or(refused);
+        if let Some(half) = found.filter(|half| half.proposal.state.seq > self.seq()) {
             self.signed = None;
             self.adopt(half, &[]);
         }
@@ -81,15 +127,13 @@ impl Client {
                 OpKind::Attach | OpKind::Decline => {
                     // The hub may have been silent long enough for a redemption, which this state makes void.
                     self.done.extend(self.earning.remove(&id).map(|earning| earning.token));
-                }
-                OpKind::Settle | OpKind::Refund => {
-                    self.paying.remove(&id);
+                    self.unwanted.remove(&id);
                 }
                 OpKind::In if op.token != side_word(Side::Client) && op.token != side_word(Side::Hub) => {
-                    self.earning.remove(&id);
+                    self.done.extend(self.earning.remove(&id).map(|earning| earning.token));
                     self.acknowledged = self.acknowledged.plus(op.amount).unwrap_or(Amount(u128::MAX));
                 }
-                OpKind::Detach | OpKind::In | OpKind::OutClient | OpKind::OutHub => {}
+                OpKind::Detach | OpKind::Settle | OpKind::Refund | OpKind::In | OpKind::OutClient | OpKind::OutHub => {}
             }
         }
         for (grant, hub) in grants {
@@ -99,5 +143,10 @@ impl Client {
         }
         self.position = half.position;
         self.newest = Some(half.proposal.state);
+        // A higher state is doubly signed: refused ones can no longer count, nor their tokens.
+        self.refused.clear();
+        let under_way = self.half.iter().flat_map(|half| &half.position.pending);
+        let pending: Vec<TokenId> = self.position.pending.iter().chain(under_way).copied().collect();
+        self.paying.retain(|id, _| pending.contains(id));
     }
 }

@@ -56,7 +56,7 @@ impl Client {
     fn leave<C: Chain, K, R: Rules>(&self, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
         let stuck = self.half.as_ref().is_some_and(|half| {
             let redeemable = |kind| matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle);
-            !half.proposal.state.ops.iter().all(|op| redeemable(op.kind))
+            half.proposal.state.last || !half.proposal.state.ops.iter().all(|op| redeemable(op.kind))
         });
         let leaving = self.leaving || stuck && self.is_hub_silent(ctx);
         (leaving && row.status == Status::Open)
@@ -122,8 +122,10 @@ impl Client {
             return None;
         }
         // The client has challenged in time, so the enforced state is the newest, and these are its pending tokens.
-        let ids: Vec<TokenId> =
-            if row.seq > Seq::ZERO { self.position.pending.iter().copied().collect() } else { vec![] };
+        // Or the proposal under way: the hub has shown it to the contract.
+        let shown = self.half.iter().chain(&self.refused).find(|half| half.proposal.state.hash() == row.enforced);
+        let position = shown.map_or(&self.position, |half| &half.position);
+        let ids: Vec<TokenId> = if row.seq > Seq::ZERO { position.pending.iter().copied().collect() } else { vec![] };
         let mut tokens = vec![];
         for id in ids {
             let token = &self.paying.get(&id)?.token;

@@ -1,5 +1,7 @@
 //! The payee's side: tokens offered, vouchers received.
 
+use sha2::{Digest as _, Sha256};
+
 use super::{Client, ClientError, Earning};
 use crate::B256;
 use crate::chain::{Chain, Ctx};
@@ -28,15 +30,16 @@ impl Client {
         if self.earning.contains_key(&id) {
             return Ok(());
         }
-        if token.payee_channel() != Some(self.id) || grant.token != id || token.value.is_zero() {
+        self.check_grant(token, grant, hub, ctx)?;
+        // What was redeemed or attached is worth nothing a second time, under whatever grant.
+        if ctx.chain.redemption(id).is_some() || self.done.contains(token) {
             return Err(ClientError::Token);
         }
-        if !self.runs(ctx) || self.is_last() || self.leaving || self.is_hub_silent(ctx) {
+        if !self.runs(ctx) || self.is_ending() || self.leaving || self.is_hub_silent(ctx) {
             return Err(ClientError::Ended);
         }
-        let signer = hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys).ok_or(ClientError::Signature)?;
-        if !ctx.chain.trusted(signer) {
-            return Err(ClientError::Signature);
+        if !meets(token.condition, preimage) {
+            return Err(ClientError::Condition);
         }
         self.check_window(grant)?;
         // Grace, inclusion and reorg between the two: time to see that an attach is refused, and to redeem.
@@ -45,7 +48,7 @@ impl Client {
         if ctx.rules.hold(rule) && (!redeemable || ctx.chain.now().after(ctx.terms.inclusion) >= token.attach_by) {
             return Err(ClientError::Late);
         }
-        let needed = self.counted().plus(token.value).ok_or(ClientError::Cover)?;
+        let needed = self.counted(ctx).plus(token.value).ok_or(ClientError::Cover)?;
         if ctx.rules.hold(Rule::R6) && self.hub_share(ctx) < needed {
             return Err(ClientError::Cover);
         }
@@ -61,9 +64,47 @@ impl Client {
         Ok(())
     }
 
+    /// A token that [`Client::offered`] has refused: it will be declined, so that its place in the window closes.
+    ///
+    /// # Errors
+    /// If it is not granted to this channel at all.
+    pub fn unwanted<C: Chain, K: Recover, R: Rules>(
+        &mut self,
+        token: &Token,
+        grant: &Grant,
+        hub: &HubSignature,
+        ctx: &Ctx<'_, C, K, R>,
+    ) -> Result<(), ClientError> {
+        self.check_grant(token, grant, hub, ctx)?;
+        self.check_window(grant)?;
+        if !self.earning.contains_key(&grant.token) && !self.done.contains(token) {
+            self.unwanted.insert(grant.token, (token.clone(), *grant));
+        }
+        Ok(())
+    }
+
+    fn check_grant<C: Chain, K: Recover, R: Rules>(
+        &self,
+        token: &Token,
+        grant: &Grant,
+        hub: &HubSignature,
+        ctx: &Ctx<'_, C, K, R>,
+    ) -> Result<(), ClientError> {
+        if !ctx.chain.is_fresh() {
+            return Err(ClientError::Blind);
+        }
+        if token.payee_channel() != Some(self.id) || grant.token != token.id() || !token.is_well_formed() {
+            return Err(ClientError::Token);
+        }
+        let signer = hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys);
+        if signer.is_some_and(|signer| ctx.chain.trusted(signer)) { Ok(()) } else { Err(ClientError::Signature) }
+    }
+
     fn check_window(&self, grant: &Grant) -> Result<(), ClientError> {
         let balances = self.half.as_ref().map_or(&self.position.balances, |half| &half.position.balances);
-        let twice = self.earning.values().any(|earning| earning.grant.payee_seq == grant.payee_seq);
+        let granted = self.earning.values().map(|earning| earning.grant);
+        let mut granted = granted.chain(self.unwanted.values().map(|(_, grant)| *grant));
+        let twice = granted.any(|other| other.payee_seq == grant.payee_seq);
         let beyond = grant.payee_seq.get() >= self.position.balances.floor.get() + limits::WINDOW;
         if twice
             || beyond
@@ -87,10 +128,14 @@ impl Client {
         ctx: &Ctx<'_, C, K, R>,
     ) -> Result<(), ClientError> {
         let id = voucher.token;
-        if !self.runs(ctx) || self.is_hub_silent(ctx) || self.leaving {
+        if !ctx.chain.is_fresh() {
+            return Err(ClientError::Blind);
+        }
+        if !self.runs(ctx) || self.is_ending() || self.is_hub_silent(ctx) || self.leaving {
             return Err(ClientError::Ended);
         }
-        let proposed = self.half.as_ref().is_some_and(|half| half.proposal.state.ops.iter().any(|op| op.token == id.0));
+        let mut halves = self.half.iter().chain(&self.refused);
+        let proposed = halves.any(|half| half.proposal.state.ops.iter().any(|op| op.token == id.0));
         if ctx.rules.hold(Rule::R9) && proposed || ctx.chain.redemption(id).is_some() {
             return Err(ClientError::Ended);
         }
@@ -104,9 +149,11 @@ impl Client {
         if !metered || signer != Some(earning.token.voucher_key) || voucher.cumulative > earning.token.value {
             return Err(ClientError::Voucher);
         }
-        // A condition that this client cannot meet is worth nothing.
-        if voucher.cumulative <= earning.earned() || !voucher.condition.is_zero() && earning.preimage.is_none() {
+        if voucher.cumulative <= earning.earned() {
             return Err(ClientError::Voucher);
+        }
+        if !meets(voucher.condition, earning.preimage) {
+            return Err(ClientError::Condition);
         }
         earning.voucher = Some((*voucher, *signature));
         Ok(())
@@ -118,4 +165,9 @@ impl Client {
             earning.collecting = true;
         }
     }
+}
+
+/// Whether a condition is met: a voucher with one that is not would take the place of a good one and be worth nothing.
+pub(super) fn meets(condition: B256, preimage: Option<B256>) -> bool {
+    condition.is_zero() || preimage.is_some_and(|found| Sha256::digest(found).as_slice() == condition.as_slice())
 }

@@ -8,6 +8,12 @@ use crate::transition::TransitionError;
 /// Why a client does not do something. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ClientError {
+    /// The newest block is too old to decide by.
+    #[error("the chain is not seen at present: nothing is decided by an old block")]
+    Blind,
+    /// What the client has does not meet the condition.
+    #[error("the condition is not met by what this client can reveal")]
+    Condition,
     /// One proposal at a time.
     #[error("a proposal is under way: wait for the hub's answer")]
     Busy,

@@ -1,13 +1,12 @@
 //! The payer's side: vouchers given, receipts received.
 
-use sha2::{Digest as _, Sha256};
-
+use super::earn::meets;
 use super::{Client, ClientError};
 use crate::B256;
 use crate::chain::{Chain, Ctx};
-use crate::contract::Owner;
+use crate::contract::{HubWord, Owner};
 use crate::id::{Amount, TokenId};
-use crate::message::{Message, OpKind, Receipt, TokenKind, Voucher};
+use crate::message::{Message, OpKind, Receipt, Token, TokenKind, Voucher};
 use crate::rules::Rules;
 use crate::sign::{Recover, Signature, Signer};
 
@@ -25,6 +24,9 @@ impl Client {
         voucher_key: &impl Signer,
         ctx: &Ctx<'_, C, K, R>,
     ) -> Result<(Voucher, Signature), ClientError> {
+        if !ctx.chain.is_fresh() {
+            return Err(ClientError::Blind);
+        }
         if !self.runs(ctx) || self.leaving {
             return Err(ClientError::Ended);
         }
@@ -48,25 +50,20 @@ impl Client {
         Ok((voucher, voucher_key.sign(voucher.digest(ctx.domain))))
     }
 
-    /// A receipt has arrived: the token can be settled.
+    /// A receipt has arrived: the token can be settled. With the hub's word: what the hub has not signed it would not settle.
     ///
     /// # Errors
-    /// If it is not the payee's or does not show this token, or (METERED) shows more than was vouched for.
+    /// If it is not the payee's and the hub's or does not show this token, or (METERED) shows more than was vouched for.
     pub fn receipt<C: Chain, K: Recover, R: Rules>(
         &mut self,
         id: TokenId,
-        receipt: &Receipt,
-        signature: &Signature,
+        attached: &Attached,
         preimage: Option<B256>,
         ctx: &Ctx<'_, C, K, R>,
     ) -> Result<(), ClientError> {
         let paying = self.paying.get_mut(&id).ok_or(ClientError::Token)?;
-        let payee =
-            paying.token.payee_channel().filter(|payee| *payee == receipt.channel).ok_or(ClientError::Receipt)?;
-        let Owner { client, .. } = ctx.chain.owner(payee).ok_or(ClientError::Receipt)?;
-        if ctx.keys.recover(receipt.state_digest(ctx.domain), signature) != Some(client) {
-            return Err(ClientError::Receipt);
-        }
+        attached.check(&paying.token, ctx)?;
+        let receipt = &attached.receipt;
         let amount = receipt.attached(id).ok_or(ClientError::Receipt)?;
         let (limit, condition) = match (paying.token.kind, paying.conditional) {
             (TokenKind::Metered, Some((limit, condition))) if amount > paying.vouched => (limit, condition),
@@ -74,9 +71,7 @@ impl Client {
             (TokenKind::Off | TokenKind::On, _) => (paying.token.value, paying.token.condition),
         };
         // What it pays for with a condition, it pays for against the preimage only.
-        let met = condition.is_zero()
-            || preimage.is_some_and(|found| Sha256::digest(found).as_slice() == condition.as_slice());
-        if amount > limit || amount.is_zero() || !met {
+        if amount > limit || amount.is_zero() || !meets(condition, preimage) {
             return Err(ClientError::Receipt);
         }
         paying.paid = Some(amount);
@@ -84,26 +79,55 @@ impl Client {
         Ok(())
     }
 
-    /// The payee's doubly-signed state with a DECLINE has arrived: the token can be refunded.
+    /// The payee's doubly-signed state with a DECLINE has arrived: the token can be refunded. On the payee's signature alone
+    /// it could still be attached, and whoever pays elsewhere meanwhile would pay twice (rule 10).
     ///
     /// # Errors
-    /// If it is not the payee's or does not decline this token.
+    /// If it is not doubly signed or does not decline this token.
     pub fn declined<C: Chain, K: Recover, R: Rules>(
         &mut self,
         id: TokenId,
-        receipt: &Receipt,
-        signature: &Signature,
+        attached: &Attached,
         ctx: &Ctx<'_, C, K, R>,
     ) -> Result<(), ClientError> {
         let paying = self.paying.get_mut(&id).ok_or(ClientError::Token)?;
-        let payee =
-            paying.token.payee_channel().filter(|payee| *payee == receipt.channel).ok_or(ClientError::Receipt)?;
-        let Owner { client, .. } = ctx.chain.owner(payee).ok_or(ClientError::Receipt)?;
-        let declines = receipt.ops.iter().any(|op| op.kind == OpKind::Decline && op.token == id.0);
-        if !declines || ctx.keys.recover(receipt.state_digest(ctx.domain), signature) != Some(client) {
+        attached.check(&paying.token, ctx)?;
+        if !attached.receipt.ops.iter().any(|op| op.kind == OpKind::Decline && op.token == id.0) {
             return Err(ClientError::Receipt);
         }
         paying.declined = true;
         Ok(())
+    }
+}
+
+/// A state of a payee, doubly signed, opened without its balances.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Attached {
+    /// The payee's state, opened.
+    pub receipt: Receipt,
+    /// The payee's signature of it.
+    pub signature: Signature,
+    /// The hub's word on it.
+    pub hub: HubWord,
+}
+
+impl Attached {
+    fn check<C: Chain, K: Recover, R: Rules>(&self, token: &Token, ctx: &Ctx<'_, C, K, R>) -> Result<(), ClientError> {
+        if token.payee_channel() != Some(self.receipt.channel) {
+            return Err(ClientError::Receipt);
+        }
+        let Owner { client, .. } = ctx.chain.owner(self.receipt.channel).ok_or(ClientError::Receipt)?;
+        let digest = self.receipt.state_digest(ctx.domain);
+        if ctx.keys.recover(digest, &self.signature) != Some(client) {
+            return Err(ClientError::Receipt);
+        }
+        let signer = match &self.hub {
+            HubWord::State(hub) => hub.signer(ctx.domain, digest, ctx.keys),
+            HubWord::Grant(grant, hub) if grant.payer_state.0 == self.receipt.struct_hash() => {
+                hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys)
+            }
+            HubWord::Grant(..) => None,
+        };
+        if signer.is_some_and(|signer| ctx.chain.trusted(signer)) { Ok(()) } else { Err(ClientError::Signature) }
     }
 }

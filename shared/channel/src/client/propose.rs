@@ -7,10 +7,11 @@ use crate::chain::{Chain, Ctx};
 use crate::contract::RedemptionStatus;
 use crate::hub::Proposal;
 use crate::id::{Amount, Seq, TokenId};
-use crate::message::{Message, Op, OpKind, State, Token, TokenKind, Voucher};
+use crate::message::{Grant, Message, Op, OpKind, State, Token, TokenKind, Voucher};
 use crate::rules::{Rule, Rules};
 use crate::sign::{Recover, Signature, Signer};
 use crate::transition::{Side, side_word};
+use crate::window;
 
 impl Client {
     /// The number of the next state this client signs: never one it has signed before.
@@ -37,6 +38,11 @@ impl Client {
         }
         if !self.runs(ctx) || self.is_last() || self.leaving && !last {
             return Err(ClientError::Ended);
+        }
+        // The channel ends at once with a last state: nothing can be redeemed in it any more.
+        let consumed = |id: &TokenId| ops.iter().any(|op| consumes(op) && op.token == id.0);
+        if last && !self.earning.keys().all(consumed) {
+            return Err(ClientError::Cover);
         }
         let seq = self.next_seq()?;
         for token in &tokens {
@@ -100,6 +106,9 @@ impl Client {
             credited.then(|| Op::on(OpKind::In, *id, redemption.amount))
         }));
         ops.extend(self.paying.iter().filter_map(|(id, paying)| self.landing(*id, paying, ctx)));
+        let open = |grant: &Grant| !window::holds(&self.position.balances, grant.payee_seq);
+        let unwanted = self.unwanted.iter().filter(|(_, (_, grant))| open(grant));
+        ops.extend(unwanted.map(|(id, _)| Op::on(OpKind::Decline, *id, Amount::ZERO)));
         ops.extend(self.earning.iter().filter(|(id, _)| self.is_due(**id, ctx)).map(|(id, earning)| {
             let kind = if earning.earned().is_zero() { OpKind::Decline } else { OpKind::Attach };
             Op::on(kind, *id, earning.earned())
@@ -133,6 +142,7 @@ impl Client {
             return None;
         }
         let redemption = ctx.chain.final_redemption(id);
+        let void = ctx.chain.redemption(id).is_some_and(|redemption| redemption.status == RedemptionStatus::Void);
         let done = redemption.filter(|redemption| {
             redemption.status == RedemptionStatus::Executed || redemption.is_credited(ctx.chain.final_time())
         });
@@ -141,7 +151,7 @@ impl Client {
         }
         let token = &paying.token;
         let deadline = if token.kind == TokenKind::On { token.redeem_by } else { token.claim_by };
-        let unpaid = ctx.chain.final_time() >= deadline && ctx.chain.redemption(id).is_none();
+        let unpaid = ctx.chain.final_time() >= deadline && (void || ctx.chain.redemption(id).is_none());
         (unpaid || paying.declined).then(|| Op::on(OpKind::Refund, id, Amount::ZERO))
     }
 
@@ -159,12 +169,16 @@ impl Client {
             }
             TokenKind::Off | TokenKind::On => true,
         };
-        in_time && !redeeming && wanted && (earning.condition().is_zero() || earning.preimage.is_some())
+        // To give up what has earned nothing it is never too late.
+        (in_time || earning.earned().is_zero())
+            && !redeeming
+            && wanted
+            && (earning.condition().is_zero() || earning.preimage.is_some())
     }
 }
 
 /// Whether an operation consumes a payee sequence.
 fn consumes(op: &Op) -> bool {
-    matches!(op.kind, OpKind::Attach | OpKind::Decline)
-        || op.kind == OpKind::In && op.token != side_word(Side::Client) && op.token != side_word(Side::Hub)
+    let deposit = op.token == side_word(Side::Client) || op.token == side_word(Side::Hub);
+    matches!(op.kind, OpKind::Attach | OpKind::Decline) || op.kind == OpKind::In && !deposit
 }

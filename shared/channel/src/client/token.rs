@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 
 use crate::contract::RedemptionStatus;
 use crate::id::Amount;
-use crate::message::{Grant, Token, Voucher};
+use crate::message::{Grant, Token, TokenKind, Voucher};
 use crate::sign::{HubSignature, Signature};
 
 /// A token this client pays with.
@@ -63,9 +63,9 @@ impl Earning {
     /// What this client has earned with it so far.
     #[must_use]
     pub fn earned(&self) -> Amount {
-        match self.token.voucher_key.is_zero() {
-            true => self.token.value,
-            false => self.voucher.map_or(Amount::ZERO, |(voucher, _)| voucher.cumulative),
+        match self.token.kind {
+            TokenKind::Off | TokenKind::On => self.token.value,
+            TokenKind::Metered => self.voucher.map_or(Amount::ZERO, |(voucher, _)| voucher.cumulative),
         }
     }
 

@@ -4,6 +4,7 @@ use super::{
     AttachToken, Call, Contract, Env, HubWord, Owner, Redemption, RedemptionStatus, Revert, Row, Signed, Status,
 };
 use crate::id::{Digest, Seq, Time};
+use crate::limits;
 use crate::message::{Message, State, Token, TokenKind};
 use crate::rules::{Rule, Rules};
 use crate::sign::{HubSignature, Recover, Signature};
@@ -37,6 +38,7 @@ impl<R: Rules> Contract<R> {
         let balances = &state.balances;
         let seen =
             balances.client_in <= row.client_in && balances.hub_in <= row.hub_in && balances.on_out <= row.on_out;
+        let seen = seen && usize::from(balances.pending_count) <= limits::PENDING;
         let conserves = if self.rules.hold(Rule::R2) {
             balances.conserves()
         } else {
@@ -125,27 +127,19 @@ impl<R: Rules> Contract<R> {
         if row.seq == Seq::ZERO || signed.state.hash() != row.enforced {
             self.enforce(owner, &mut row, signed, env)?;
         }
-        let mut fallen = vec![];
         for token in tokens {
-            let id = token.id();
             if token.payee != self.channel_id(owner, row.epoch).0 {
                 return Err(Revert::WrongChannel);
             }
-            let Some(redemption) = self.redemptions.get(&id) else { return Err(Revert::NotPending) };
-            if redemption.status != RedemptionStatus::Pending || fallen.contains(&id) {
-                return Err(Revert::NotPending);
-            }
-            if env.now >= redemption.credit_at {
-                return Err(Revert::TooLate);
-            }
-            if !window::holds(&signed.state.balances, redemption.payee_seq) {
-                return Err(Revert::NotConsumed);
-            }
-            fallen.push(id);
-            row.redeeming -= 1;
         }
-        for id in fallen {
-            self.redemptions.entry(id).and_modify(|redemption| redemption.status = RedemptionStatus::Void);
+        for token in tokens {
+            let Some(redemption) = self.redemptions.get_mut(&token.id()) else { continue };
+            let pending = redemption.status == RedemptionStatus::Pending && env.now < redemption.credit_at;
+            // What is over already is passed over: else defeating one of them first would save all the others.
+            if pending && window::holds(&signed.state.balances, redemption.payee_seq) {
+                redemption.status = RedemptionStatus::Void;
+                row.redeeming -= 1;
+            }
         }
         self.rows.insert(owner, row);
         Ok(())

@@ -44,8 +44,6 @@ pub enum Revert {
     BadAmount,
     #[error("BadPreimage: it does not hash to the condition")]
     BadPreimage,
-    #[error("NotConsumed: the state has not consumed this payee sequence")]
-    NotConsumed,
     #[error("NotMore: what is recorded is not less")]
     NotMore,
     #[error("AlreadyDone: the token is credited, void or executed")]

@@ -52,6 +52,7 @@ impl<R: Rules> Contract<R> {
         self.charge_balance(self.treasury, offer.asset, offer.hub_amount)?;
         self.pay(self.treasury, offer.asset, offer.opening_fee);
         let (client_in, hub_in) = (deposit, offer.hub_amount);
+        client_in.plus(hub_in).ok_or(Revert::BadAmount)?;
         self.rows.insert(owner, Row { status: Status::Open, epoch: row.epoch, client_in, hub_in, ..Row::default() });
         Ok(())
     }
@@ -76,6 +77,8 @@ impl<R: Rules> Contract<R> {
             Side::Hub => &mut row.hub_in,
         };
         *counter = counter.plus(amount).ok_or(Revert::BadAmount)?;
+        // What a channel holds fits one balance, so that its end never reverts.
+        row.client_in.plus(row.hub_in).ok_or(Revert::BadAmount)?;
         if from_balance {
             self.charge_balance(env.caller, owner.asset, amount)?;
         }

@@ -28,11 +28,10 @@ impl<R: Rules> Contract<R> {
         }
         let id = token.id();
         let amount = self.proved(id, token, evidence, env)?;
-        let claim = self.claims.entry((channel, id)).or_default();
-        if amount <= *claim {
+        if amount <= self.claims.get(&(channel, id)).copied().unwrap_or_default() {
             return Err(Revert::NotMore);
         }
-        *claim = amount;
+        self.claims.insert((channel, id), amount);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What the contract stores.
 
+use alloy_primitives::U256;
+
 use crate::id::{Amount, Seq, StateHash, Time};
 use crate::message::State;
 
@@ -48,9 +50,10 @@ impl Row {
     /// What the channel holds.
     #[must_use]
     pub fn locked(&self) -> Amount {
-        // Nothing goes out that did not come in: every call that raises an `out` checks this first.
-        let outs = self.client_out.0 + self.hub_out.0 + self.on_out.0;
-        Amount(self.client_in.0 + self.hub_in.0).beyond(Amount(outs))
+        let sum = |amounts: &[Amount]| amounts.iter().map(|amount| U256::from(amount.0)).sum::<U256>();
+        // Nothing goes out that did not come in, and what is in fits one balance: every call that raises a counter checks that.
+        let locked = sum(&[self.client_in, self.hub_in]) - sum(&[self.client_out, self.hub_out, self.on_out]);
+        Amount(u128::try_from(locked).expect("deposits are bounded, and redemptions move as much in as out"))
     }
 
     /// Checks that an opening is the enforced state.

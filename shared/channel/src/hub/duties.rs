@@ -1,17 +1,20 @@
 //! What the hub must have on chain: a function of its rows and of what it sees, asked again at every block.
 
+use super::propose::trusted_word;
 use super::{HubChannel, HubToken, Stage};
 use crate::chain::{Chain, Ctx};
 use crate::contract::{Call, Evidence, Finalise, Redemption, RedemptionStatus, Row, Signed, Status, outcome};
 use crate::id::{Seq, TokenId};
+use crate::limits;
 use crate::message::{Token, TokenKind};
 use crate::rules::Rules;
+use crate::sign::{Recover, Signer};
 use crate::window;
 
-/// The calls that one channel needs now. `paying` are its own tokens in flight, `earned` those granted to it that are not done,
-/// in any order. A call is asked for again until the chain shows it; asking twice does no harm.
+/// The calls that one channel needs now. `paying` are its own tokens in flight, `earned` those granted to it (attached, declined
+/// and landed ones too, until a redemption of theirs can no longer be under way), in any order. A call is asked for again until the chain shows it; asking twice does no harm.
 #[must_use]
-pub fn duties<C: Chain, K, R: Rules>(
+pub fn duties<C: Chain, K: Signer + Recover, R: Rules>(
     channel: &HubChannel,
     paying: &[HubToken],
     earned: &[HubToken],
@@ -38,18 +41,20 @@ pub fn duties<C: Chain, K, R: Rules>(
 
 /// Starts the closing of a channel that the hub wants to leave.
 #[must_use]
-pub fn exit<C: Chain, K, R: Rules>(channel: &HubChannel, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
+pub fn exit<C: Chain, K: Signer + Recover, R: Rules>(channel: &HubChannel, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
     let row = ctx.chain.row(channel.owner);
-    (row.status == Status::Open && row.epoch == channel.epoch).then(|| close(channel, &row))
+    (row.status == Status::Open && row.epoch == channel.epoch).then(|| close(channel, &row, ctx))
 }
 
-fn close(channel: &HubChannel, row: &Row) -> Call {
-    Call::Close { owner: channel.owner, signed: newer(channel, row).cloned() }
+/// At the newest state, if the contract does not enforce it yet.
+fn close<C: Chain, K: Signer + Recover, R: Rules>(channel: &HubChannel, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Call {
+    let newer = channel.newest.as_ref().filter(|signed| signed.state.seq > row.seq);
+    Call::Close { owner: channel.owner, signed: newer.map(|signed| current(signed, ctx)) }
 }
 
-/// The newest state, if the contract does not enforce it yet.
-fn newer<'a>(channel: &'a HubChannel, row: &Row) -> Option<&'a Signed> {
-    channel.newest.as_ref().filter(|signed| signed.state.seq > row.seq)
+/// A state with a word of the hub that counts.
+fn current<C: Chain, K: Signer + Recover, R: Rules>(signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> Signed {
+    Signed { hub: trusted_word(signed, ctx), ..signed.clone() }
 }
 
 struct Watch<'a, C, K, R> {
@@ -58,20 +63,20 @@ struct Watch<'a, C, K, R> {
     ctx: &'a Ctx<'a, C, K, R>,
 }
 
-impl<C: Chain, K, R: Rules> Watch<'_, C, K, R> {
+impl<C: Chain, K: Signer + Recover, R: Rules> Watch<'_, C, K, R> {
     fn pending(&self, id: TokenId) -> Option<Redemption> {
         let redemption = self.ctx.chain.redemption(id)?;
         (redemption.status == RedemptionStatus::Pending).then_some(redemption)
     }
 
     /// Challenges an old state, and defeats redemptions of what was attached or declined.
-    fn enforce(&self, earned: &[HubToken]) -> Option<Call> {
-        let newest = self.channel.newest.as_ref()?;
+    fn enforce(&self, earned: &[HubToken]) -> Vec<Call> {
+        let Some(newest) = self.channel.newest.as_ref() else { return vec![] };
         let now = self.ctx.chain.now();
         let known = self.row.seq == newest.state.seq;
         let open = self.row.status == Status::Open || now < self.row.closes_at;
         if !open && !known {
-            return None;
+            return vec![];
         }
         let spent = |token: &&HubToken| {
             self.pending(token.id()).is_some_and(|redemption| {
@@ -80,11 +85,12 @@ impl<C: Chain, K, R: Rules> Watch<'_, C, K, R> {
         };
         let tokens: Vec<Token> = earned.iter().filter(spent).map(|token| token.token.clone()).collect();
         let owner = self.channel.owner;
-        if !tokens.is_empty() {
-            return Some(Call::ArgueRedemption { owner, signed: newest.clone(), tokens });
+        let signed = current(newest, self.ctx);
+        if self.row.status == Status::Closing && self.row.seq < newest.state.seq && tokens.is_empty() {
+            return vec![Call::Argue { owner, signed }];
         }
-        let challenge = self.row.status == Status::Closing && self.row.seq < newest.state.seq;
-        challenge.then(|| Call::Argue { owner, signed: newest.clone() })
+        let few = tokens.chunks(limits::REDEMPTIONS);
+        few.map(|tokens| Call::ArgueRedemption { owner, signed: signed.clone(), tokens: tokens.to_vec() }).collect()
     }
 
     /// A payer that never settles: close in time for the claims (rule 5), whatever spell of absence begins now.
@@ -97,7 +103,7 @@ impl<C: Chain, K, R: Rules> Watch<'_, C, K, R> {
         let due = |token: &HubToken| {
             matches!(token.stage, Stage::Attached { .. }) && self.ctx.chain.now().until(token.token.claim_by) <= needed
         };
-        paying.iter().any(due).then(|| close(self.channel, &self.row))
+        paying.iter().any(due).then(|| close(self.channel, &self.row, self.ctx))
     }
 
     /// Shows what the payee signed for an attached token.

@@ -70,8 +70,15 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
             OpKind::Refund => self.refund(id),
             OpKind::Decline => self.decline(id, channel),
             OpKind::In => self.acknowledge(op, channel),
+            OpKind::OutClient | OpKind::OutHub if op.amount < self.ctx.terms.dust => Err(Refusal::Dust(id)),
             OpKind::OutClient | OpKind::OutHub => Ok(()),
         }
+    }
+
+    /// No more tokens in flight than the terms say, counted after what this state settles.
+    pub(super) fn check_live(&self, pending: usize) -> Result<(), Refusal> {
+        let limit = self.ctx.terms.live_tokens;
+        if !self.fresh.is_empty() && pending > limit { Err(Refusal::Live(limit)) } else { Ok(()) }
     }
 
     fn payee(&mut self, id: ChannelId) -> Option<&mut HubChannel> {
@@ -95,19 +102,13 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         if token.value < terms.dust {
             return Err(Refusal::Dust(id));
         }
-        if payer.position.pending.len() + self.fresh.len() > terms.live_tokens {
-            return Err(Refusal::Live(terms.live_tokens));
-        }
         if payer.unsettled > terms.unsettled {
             return Err(Refusal::Unsettled);
         }
-        let metered = token.kind == TokenKind::Metered;
-        let conditional = !token.condition.is_zero();
-        if metered == token.voucher_key.is_zero() || conditional && token.kind != TokenKind::Off {
+        if !token.is_well_formed() {
             return Err(Refusal::Malformed(id));
         }
         match token.payee_channel() {
-            None if token.payee_address().is_none_or(|payee| payee.is_zero()) => Err(Refusal::Malformed(id)),
             None => Ok(()),
             Some(payee) => self.promise(id, place, payee, payer),
         }
@@ -127,7 +128,7 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
             return Err(Refusal::Payee(id));
         }
         let row = self.payee(payee).ok_or(Refusal::Payee(id))?;
-        if row.owner.asset != payer.owner.asset || row.is_last() || ctx.chain.row(row.owner).status != Status::Open {
+        if row.owner.asset != payer.owner.asset || row.is_last() || !runs(ctx.chain, row) {
             return Err(Refusal::Payee(id));
         }
         let reserved = row.reserved.plus(token.value).ok_or(Refusal::Cover(id))?;
@@ -135,7 +136,7 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
             return Err(Refusal::Cover(id));
         }
         let payee_seq = row.next_payee_seq;
-        if payee_seq.get() - row.position.balances.floor.get() >= limits::WINDOW {
+        if payee_seq.get().saturating_sub(row.position.balances.floor.get()) >= limits::WINDOW {
             return Err(Refusal::Window(id));
         }
         row.reserved = reserved;
@@ -206,7 +207,10 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
             _ if row.epoch != payer.epoch => false,
             Status::None => false,
             Status::Open => true,
-            Status::Closing => row.seq >= payer.seq() || terms.reaches(chain.now(), row.closes_at),
+            // Enforced for good, or time to enforce it.
+            Status::Closing => {
+                chain.final_row(payer.owner).seq >= payer.seq() || terms.reaches(chain.now(), row.closes_at)
+            }
         };
         if safe { Ok(()) } else { Err(Refusal::PayerEnding(id)) }
     }
@@ -241,7 +245,8 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
                 let deadline = if token.kind == TokenKind::On { token.redeem_by } else { token.claim_by };
                 let waited = ctx.chain.final_time() >= deadline;
                 let exempt = token.kind == TokenKind::On && !ctx.rules.hold(Rule::R11);
-                if !waited && !exempt || ctx.chain.redemption(id).is_some() {
+                let redeemed = ctx.chain.redemption(id).filter(|found| found.status != RedemptionStatus::Void);
+                if !waited && !exempt || redeemed.is_some() {
                     return Err(Refusal::NotFinal);
                 }
             }
@@ -259,6 +264,11 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
     }
 
     fn decline(&mut self, id: TokenId, channel: &mut HubChannel) -> Result<(), Refusal> {
+        // What its payer has had back leaves a hole in the window, which only this closes: `follow` has seen that it is one.
+        let row = self.row(id)?;
+        if row.stage == Stage::Landed && row.token.payee_channel() == Some(channel.id) {
+            return Ok(());
+        }
         let token = self.check_earned(id, channel)?;
         channel.reserved = channel.reserved.beyond(token.value);
         self.row(id)?.stage = Stage::Declined;
@@ -280,7 +290,11 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         if redemption.status != RedemptionStatus::Credited || redemption.amount != op.amount {
             return Err(Refusal::NotFinal);
         }
-        let value = self.row(id)?.token.value;
+        let token = &self.row(id)?.token;
+        if token.payee_channel() != Some(channel.id) {
+            return Err(Refusal::Stage(id));
+        }
+        let value = token.value;
         channel.reserved = channel.reserved.beyond(value);
         channel.acknowledged = channel.acknowledged.plus(op.amount).ok_or(Refusal::NotFinal)?;
         Ok(())
@@ -319,4 +333,10 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         channels.push(channel);
         Accepted { channels, tokens: self.tokens.into_values().collect(), invoices: self.invoices, answer }
     }
+}
+
+/// Whether a channel runs: open on chain, in the epoch that the row is of.
+pub(super) fn runs(chain: &impl Chain, channel: &HubChannel) -> bool {
+    let row = chain.row(channel.owner);
+    row.status == Status::Open && row.epoch == channel.epoch
 }

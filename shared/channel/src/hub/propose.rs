@@ -2,11 +2,12 @@
 
 use alloy_primitives::B256;
 
-use super::ops::Work;
+use super::ops::{Work, runs};
 use super::{HubChannel, HubToken, Refusal, Stage};
 use crate::chain::{Chain, Ctx};
-use crate::contract::{HubWord, Signed, Status};
+use crate::contract::{HubWord, Signed};
 use crate::id::{Amount, ChannelId, Digest, Seq, StateHash, Time, TokenId};
+use crate::limits;
 use crate::message::{Batch, Grant, Message, OpKind, State, Token, Voucher};
 use crate::rules::{Rule, Rules};
 use crate::sign::{HubSignature, Recover, Signature, Signer};
@@ -83,17 +84,23 @@ pub fn propose<C: Chain, K: Signer + Recover, R: Rules>(
     ctx: &Ctx<'_, C, K, R>,
 ) -> Result<Accepted, Refusal> {
     let state = &proposal.state;
+    if !ctx.chain.is_fresh() {
+        return Err(Refusal::Blind);
+    }
     let mut channel = rows.channel(state.channel).ok_or(Refusal::UnknownChannel)?;
     if let Some(newest) = &channel.newest
         && newest.state.hash() == state.hash()
     {
-        return again(rows, newest);
+        return again(rows, newest, ctx);
     }
     if ctx.keys.recover(state.digest(ctx.domain), &proposal.client) != Some(channel.owner.client) {
         return Err(Refusal::Signature);
     }
-    if ctx.chain.row(channel.owner).status != Status::Open {
+    if !runs(ctx.chain, &channel) {
         return Err(Refusal::NotOpen);
+    }
+    if state.ops.len() > limits::OPS {
+        return Err(Refusal::Conflict(TransitionError::Ops(state.ops.len())));
     }
     let mut newest = (channel.seq(), channel.is_last() && ctx.rules.hold(Rule::R4));
     if !ctx.rules.hold(Rule::R15) && channel.seq() == state.seq {
@@ -110,6 +117,7 @@ pub fn propose<C: Chain, K: Signer + Recover, R: Rules>(
         work.apply(op, &mut channel)?;
     }
     work.check_deposits(&channel)?;
+    work.check_live(next.pending.len())?;
     if next.balances.hub < channel.reserved {
         return Err(Refusal::Promised);
     }
@@ -120,15 +128,45 @@ pub fn propose<C: Chain, K: Signer + Recover, R: Rules>(
     Ok(work.finish(channel, answer))
 }
 
-fn again(rows: &impl Rows, newest: &Signed) -> Result<Accepted, Refusal> {
+/// The same answer: the same digests, signed again where the key that signed them is announced for revocation.
+fn again<C: Chain, K: Signer + Recover, R: Rules>(
+    rows: &impl Rows,
+    newest: &Signed,
+    ctx: &Ctx<'_, C, K, R>,
+) -> Result<Accepted, Refusal> {
     let detached = newest.state.ops.iter().filter(|op| op.kind == OpKind::Detach);
     let mut grants = vec![];
     for op in detached {
         let row = rows.token(TokenId(op.token)).ok_or(Refusal::Missing)?;
-        grants.push((row.grant, row.hub));
+        let digest = row.grant.digest(ctx.domain);
+        let hub = if is_trusted(&row.hub, digest, ctx) { row.hub } else { sign_alone(digest, ctx) };
+        grants.push((row.grant, hub));
     }
-    let answer = Answer { state: newest.state.hash(), word: newest.hub.clone(), grants };
+    let word = trusted_word(newest, ctx);
+    let answer = Answer { state: newest.state.hash(), word, grants };
     Ok(Accepted { channels: vec![], tokens: vec![], invoices: vec![], answer })
+}
+
+fn is_trusted<C: Chain, K: Recover, R: Rules>(hub: &HubSignature, digest: Digest, ctx: &Ctx<'_, C, K, R>) -> bool {
+    hub.signer(ctx.domain, digest, ctx.keys).is_some_and(|signer| ctx.chain.trusted(signer))
+}
+
+fn sign_alone<C, K: Signer, R: Rules>(digest: Digest, ctx: &Ctx<'_, C, K, R>) -> HubSignature {
+    let signature = ctx.keys.sign(Batch { root: digest.0 }.digest(ctx.domain));
+    HubSignature { signature, proof: vec![] }
+}
+
+/// The hub's word on a state it has signed: the stored one, or a new one where that key is on its way out (rule 12). The hub holds
+/// the state and the client's signature, so it can always sign again.
+pub(super) fn trusted_word<C: Chain, K: Signer + Recover, R: Rules>(
+    signed: &Signed,
+    ctx: &Ctx<'_, C, K, R>,
+) -> HubWord {
+    let trusted = match &signed.hub {
+        HubWord::State(hub) => is_trusted(hub, signed.state.digest(ctx.domain), ctx),
+        HubWord::Grant(grant, hub) => is_trusted(hub, grant.digest(ctx.domain), ctx),
+    };
+    if trusted { signed.hub.clone() } else { HubWord::State(sign_alone(signed.state.digest(ctx.domain), ctx)) }
 }
 
 /// One signature for everything in the answer: the grants, which count for the state, or the state alone.

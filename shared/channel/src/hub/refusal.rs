@@ -9,6 +9,9 @@ use crate::transition::TransitionError;
 /// Why a hub does not sign a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
+    /// The hub does not see the chain.
+    #[error("the hub does not see the chain at present: try again")]
+    Blind,
     /// No such channel.
     #[error("this hub has no such channel")]
     UnknownChannel,

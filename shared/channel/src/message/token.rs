@@ -78,6 +78,17 @@ impl Token {
         self.value.plus(self.fee)
     }
 
+    /// Whether its fields fit its kind: a voucher key with METERED only, a condition with OFF only, a payee that can be paid,
+    /// and times that the contract can read.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let keyed = (self.kind == TokenKind::Metered) != self.voucher_key.is_zero();
+        let conditional = self.condition.is_zero() || self.kind == TokenKind::Off;
+        let paid = self.kind != TokenKind::On || self.payee_address().is_some_and(|payee| !payee.is_zero());
+        let readable = [self.attach_by, self.redeem_by, self.claim_by].iter().all(|time| *time <= Time::MAX);
+        keyed && conditional && paid && readable && !self.value.is_zero() && self.cost().is_some()
+    }
+
     /// The payee's channel, if it is paid into one.
     #[must_use]
     pub fn payee_channel(&self) -> Option<ChannelId> {

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use secp256k1::SecretKey;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use tarefa_channel::chain::{Chain, Ctx};
-use tarefa_channel::client::Client;
+use tarefa_channel::client::{Attached, Client};
 use tarefa_channel::contract::{Call, Contract, Env, Owner, Redemption, RedemptionStatus, Revert, Row, Signed, Status};
 use tarefa_channel::hub::{Accepted, Answer, HubChannel, HubToken, Invoice, Proposal, Refusal, Rows, propose};
 use tarefa_channel::id::Digest;
-use tarefa_channel::message::{Message, Op, OpKind, State, Token, TokenKind};
+use tarefa_channel::message::{Batch, Message, Op, OpKind, State, Token, TokenKind};
 use tarefa_channel::rules::Every;
-use tarefa_channel::sign::{Recover, Signature, Signer};
+use tarefa_channel::sign::{HubSignature, Recover, Signature, Signer};
 use tarefa_channel::terms::Terms;
-use tarefa_channel::{Address, Amount, B256, ChannelId, Time, TokenId};
+use tarefa_channel::{Address, Amount, B256, ChannelId, Seq, Time, TokenId};
 
 /// libsecp256k1 with the rules of the contract's ECDSA library.
 #[derive(Clone)]
@@ -89,6 +89,7 @@ pub struct Town {
     pub invoices: BTreeMap<(ChannelId, B256), Invoice>,
     pub alice: Client,
     pub bob: Client,
+    pub fresh: bool,
 }
 
 impl Chain for Town {
@@ -127,6 +128,9 @@ impl Chain for Town {
     }
     fn epoch(&self, channel: ChannelId) -> Option<u32> {
         self.channels.get(&channel).map(|row| row.epoch)
+    }
+    fn is_fresh(&self) -> bool {
+        self.fresh
     }
     fn trusted(&self, signer: Address) -> bool {
         self.contract.signers.get(&signer) == Some(&None)
@@ -174,7 +178,7 @@ impl Town {
         let invoice = Invoice { cap: Amount(500), expires: Time(5_000), used: None };
         let invoices = (1..=20).map(|n| ((bob.id, B256::with_last_byte(n)), invoice)).collect();
         let (openings, tokens) = (BTreeMap::new(), BTreeMap::new());
-        Self { now: Time(1000), contract, openings, channels, tokens, invoices, alice, bob }
+        Self { now: Time(1000), contract, openings, channels, tokens, invoices, alice, bob, fresh: true }
     }
 
     /// A token of Alice's next state.
@@ -322,6 +326,12 @@ impl Town {
         done.collect()
     }
 
+    /// The newest state of a payee, as its mailbox would show it to the payer.
+    pub fn attached(&self, who: &str) -> Attached {
+        let signed = self.newest(who);
+        Attached { receipt: signed.state.receipt(), signature: signed.client, hub: signed.hub }
+    }
+
     /// The newest state of a client, doubly signed.
     pub fn newest(&self, who: &str) -> Signed {
         self.client(who).signed.expect("it has one")
@@ -354,4 +364,13 @@ impl Town {
 
 pub fn signed_by(name: &str, message: &impl Message, town: &Town) -> Signature {
     key(name).sign(message.digest(&town.contract.domain))
+}
+
+pub fn hub_signs_as(name: &str, message: &impl Message, town: &Town) -> HubSignature {
+    let batch = Batch { root: message.digest(&town.contract.domain).0 };
+    HubSignature { signature: signed_by(name, &batch, town), proof: vec![] }
+}
+
+pub fn seq(number: u64) -> Seq {
+    Seq::new(number).expect("48 bits")
 }

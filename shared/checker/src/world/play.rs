@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tarefa_channel::client::Attached;
 use tarefa_channel::contract::{Call, Env, HubWord, Signed};
 use tarefa_channel::hub::{Answer, Proposal, propose, refused_by_payee};
 use tarefa_channel::id::{Seq, TokenId};
@@ -100,8 +101,13 @@ impl World {
         let mut changed = client.clone();
         if enforced {
             self.ask(scenario, |_, ctx| Arc::make_mut(&mut changed).look(ctx));
-            self.honest = Honest::Client(changed.clone());
         }
+        let mut swept = changed.clone();
+        self.ask(scenario, |_, ctx| Arc::make_mut(&mut swept).sweep(ctx));
+        if swept != changed {
+            changed = swept;
+        }
+        self.honest = Honest::Client(changed.clone());
         let wishes = self.ask(scenario, |_, ctx| changed.wishes(ctx));
         self.idle = wishes.is_empty();
     }
@@ -134,7 +140,9 @@ impl World {
             Move::Receipt(place) => {
                 let (id, _, receipt, signature) = &self.receipts[*place];
                 let told = self.tell_client(scenario, |client, ctx| {
-                    client.receipt(*id, receipt, signature, self.key.then_some(KEY), ctx)
+                    let hub = HubWord::State(hub_signs(receipt, &self.contract.domain));
+                    let attached = Attached { receipt: receipt.clone(), signature: *signature, hub };
+                    client.receipt(*id, &attached, self.key.then_some(KEY), ctx)
                 });
                 let mut world = told?;
                 world.shown |= 1 << scenario.tokens.iter().position(|token| token.id() == *id)?;
@@ -345,6 +353,8 @@ impl World {
         let mut world = taken?;
         if next.condition.is_zero() {
             world.vouched = next.cumulative;
+        } else {
+            world.last_vouched = true;
         }
         Some(world)
     }

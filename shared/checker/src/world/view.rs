@@ -67,6 +67,10 @@ impl Chain for View<'_> {
         self.owner(id).map(|_| 0)
     }
 
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
     fn trusted(&self, signer: Address) -> bool {
         self.world.contract.signers.get(&signer) == Some(&None)
     }
