@@ -1,0 +1,19 @@
+// Writes artifact/FulgurHub.json (ABI and bytecode, as the pinned compiler makes them) from forge's output, or with --check compares.
+import { readFileSync, writeFileSync, mkdirSync } from "node:fs";
+
+const here = (path) => new URL(path, import.meta.url);
+const built = JSON.parse(readFileSync(here("out/FulgurHub.sol/FulgurHub.json"), "utf8"));
+const { version } = JSON.parse(readFileSync(here("node_modules/solc/package.json"), "utf8"));
+const artifact = { compiler: `solc ${version}`, abi: built.abi, bytecode: built.bytecode.object, deployedBytecode: built.deployedBytecode.object };
+const text = JSON.stringify(artifact, null, 1) + "\n";
+const file = here("artifact/FulgurHub.json");
+if (process.argv.includes("--check")) {
+  if (readFileSync(file, "utf8") !== text) {
+    console.error("artifact/FulgurHub.json is not what this source compiles to: run node artifact.mjs and read the difference");
+    process.exit(1);
+  }
+  console.log(`artifact: ${artifact.deployedBytecode.length / 2 - 1} bytes of code, the same bit for bit`);
+} else {
+  mkdirSync(here("artifact"), { recursive: true });
+  writeFileSync(file, text);
+}

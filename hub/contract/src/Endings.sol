@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Redemptions} from "./Redemptions.sol";
+import {
+    ATTACH,
+    Channel,
+    OFF,
+    METERED,
+    ON,
+    Op,
+    Receipt,
+    ReceiptEvidence,
+    Redemption,
+    RedemptionStatus,
+    State,
+    Status,
+    Token,
+    VoucherEvidence
+} from "./Types.sol";
+import {Words} from "./Words.sol";
+
+/// @title Claims on the tokens of a closing payer, and the end of a channel
+abstract contract Endings is Redemptions {
+    using Words for Receipt;
+    using Words for State;
+    using Words for Token;
+
+    /// @notice Claims a pending OFF token: its payee has attached it. By anybody, before claimBy; the largest claim counts.
+    function resolve(address client, address asset, Token calldata token, ReceiptEvidence calldata evidence)
+        external
+        nonReentrant
+    {
+        (bytes32 channel, bytes32 id) = _requireClaimable(client, asset, token);
+        require(token.kind == OFF, WrongKind());
+        bytes32 payee = channelId(evidence.payee, evidence.payeeAsset, evidence.payeeEpoch);
+        require(payee == token.payee && evidence.receipt.channel == payee, WrongChannel());
+        _requireSigner(_digest(evidence.receipt.hash()), evidence.sig, evidence.payee);
+        _requirePreimage(token.condition, evidence.preimage);
+        uint128 amount = _attached(evidence.receipt.ops, id);
+        require(amount <= token.value, BadAmount());
+        _claim(channel, id, amount, token.condition == 0 ? bytes32(0) : evidence.preimage);
+    }
+
+    /// @notice Claims a pending METERED token: its payer has vouched for it. A receipt never does (rule 7).
+    function resolve(address client, address asset, Token calldata token, VoucherEvidence calldata evidence)
+        external
+        nonReentrant
+    {
+        (bytes32 channel, bytes32 id) = _requireClaimable(client, asset, token);
+        require(token.kind == METERED, WrongKind());
+        uint128 amount = _vouched(id, token, evidence.voucher, evidence.sig);
+        bytes32 condition = evidence.voucher.condition;
+        _requirePreimage(condition, evidence.preimage);
+        _claim(channel, id, amount, condition == 0 ? bytes32(0) : evidence.preimage);
+    }
+
+    function _requireClaimable(address client, address asset, Token calldata token)
+        private
+        view
+        returns (bytes32 channel, bytes32 id)
+    {
+        Channel storage row = _channels[client][asset];
+        require(row.status == Status.Closing, NotClosing());
+        channel = channelId(client, asset, row.epoch);
+        require(token.payerChannel == channel, WrongChannel());
+        require(block.timestamp < token.claimBy, TooLate());
+        id = token.hash();
+    }
+
+    function _attached(Op[] calldata ops, bytes32 id) private pure returns (uint128) {
+        for (uint256 i = 0; i < ops.length; ++i) {
+            if (ops[i].kind == ATTACH && ops[i].token == id) {
+                return ops[i].amount;
+            }
+        }
+        revert BadAmount();
+    }
+
+    /// Claims are records: they count for tokens that are pending in the state enforced in the end.
+    function _claim(bytes32 channel, bytes32 id, uint128 amount, bytes32 preimage) private {
+        require(amount > _claims[channel][id], NotMore());
+        _claims[channel][id] = amount;
+        emit Resolved(channel, id, amount, preimage);
+    }
+
+    /// @notice Ends a closing channel that has no enforced state: everything belongs to the side it was credited to.
+    function finalise(address client, address asset) external nonReentrant {
+        Channel storage row = _requireEnding(client, asset);
+        require(row.seq == 0, BadOpening());
+        _end(client, asset, row, row.clientIn);
+    }
+
+    /// @notice Ends a closing channel by its enforced state, once its window has passed and nothing can change what its pending tokens
+    /// came to. By anybody.
+    /// @param state the enforced state
+    /// @param tokens all its pending tokens, in ascending order of their ids
+    function finalise(address client, address asset, State calldata state, Token[] calldata tokens)
+        external
+        nonReentrant
+    {
+        Channel storage row = _requireEnding(client, asset);
+        require(_isEnforced(row, state), BadOpening());
+        bytes32[] memory ids = _requireTokens(state, tokens);
+        uint256 back = 0;
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            back += _back(state.channel, tokens[i], ids[i]);
+        }
+        _requireRoot(state, ids);
+        _end(client, asset, row, _clientPart(row, state.balances, back));
+    }
+
+    function _requireEnding(address client, address asset) private view returns (Channel storage row) {
+        row = _channels[client][asset];
+        require(row.status == Status.Closing, NotClosing());
+        require(block.timestamp >= row.closesAt, TooEarly());
+        require(row.redeeming == 0, RedemptionsPending());
+    }
+
+    function _requireTokens(State calldata state, Token[] calldata tokens) private pure returns (bytes32[] memory ids) {
+        require(tokens.length == state.balances.pendingCount, BadTokens());
+        ids = new bytes32[](tokens.length);
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            ids[i] = tokens[i].hash();
+            require(i == 0 || ids[i - 1] < ids[i], BadTokens());
+        }
+    }
+
+    function _requireRoot(State calldata state, bytes32[] memory ids) private pure {
+        require(Words.pendingRoot(ids) == state.balances.pendingRoot, BadTokens());
+    }
+
+    /// What of a pending token goes back to the client (rule 7): value and fee, less what the payee got and the fee for it.
+    function _back(bytes32 channel, Token calldata token, bytes32 id) private view returns (uint256) {
+        uint256 cost = uint256(token.value) + token.fee;
+        Redemption storage redemption = _redemptions[id];
+        if (token.kind == ON) {
+            if (redemption.status == RedemptionStatus.Executed) {
+                return 0;
+            }
+            require(block.timestamp >= token.redeemBy, Undecided());
+            return cost;
+        }
+        uint256 paid = _claims[channel][id];
+        if (_isCredited(redemption)) {
+            uint256 amount = redemption.amount;
+            paid = amount > paid ? amount : paid;
+        } else if (redemption.status == RedemptionStatus.Pending) {
+            require(paid >= token.value, Undecided());
+        }
+        require(paid >= token.value || block.timestamp >= token.claimBy, Undecided());
+        return paid == 0 ? cost : token.value - paid;
+    }
+}

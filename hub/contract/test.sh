@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The contract: pinned tools, every forge test, and the committed artifact rebuilt bit for bit.
+set -euo pipefail
+cd "$(dirname "$0")"
+npm ci --no-audit --no-fund --silent
+# The package's own on Linux (its wrapper wants all platforms in the lock file), else the one that is installed.
+forge=node_modules/@foundry-rs/forge-linux-amd64/bin/forge
+[ -x "$forge" ] || forge=forge
+"$forge" test --summary
+node artifact.mjs --check

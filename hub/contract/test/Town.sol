@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {FulgurHub} from "../src/FulgurHub.sol";
+import "../src/Types.sol";
+import {Words} from "../src/Words.sol";
+import {Test} from "./Vm.sol";
+
+/// Words for who has its structs in memory.
+contract Hasher {
+    function hash(Balances calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hash(Op calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hash(State calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hash(Receipt calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hash(Token calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hash(Grant calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hash(Voucher calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hash(RedeemAuth calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hash(ChannelOffer calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function hashBatch(bytes32 root) external pure returns (bytes32) {
+        return Words.hashBatch(root);
+    }
+
+    function hash(Op[] calldata x) external pure returns (bytes32) {
+        return Words.hash(x);
+    }
+
+    function batchRoot(bytes32 digest, bytes32[] calldata proof) external pure returns (bytes32) {
+        return Words.batchRoot(digest, proof);
+    }
+
+    function pendingRoot(bytes32[] memory ids) external pure returns (bytes32) {
+        return Words.pendingRoot(ids);
+    }
+
+    function isPending(bytes32 root, bytes32 id, uint256 index, uint256 count, bytes32[] calldata proof)
+        external
+        pure
+        returns (bool)
+    {
+        return Words.isPending(root, id, index, count, proof);
+    }
+
+    function holds(Balances calldata balances, uint48 payeeSeq) external pure returns (bool) {
+        return Words.holds(balances, payeeSeq);
+    }
+}
+
+/// A hub, Alice and Bob with open channels, Carol, and what they sign.
+abstract contract Town is Test {
+    uint40 internal constant GRACE = 100;
+    uint40 internal constant DELAY = 1000;
+    address internal constant NATIVE = address(0);
+    uint40 internal constant START = 1_000_000;
+    uint40 internal constant ATTACH_BY = START + 100;
+    uint40 internal constant REDEEM_BY = START + 220;
+    uint40 internal constant CLAIM_BY = START + 340;
+
+    FulgurHub internal hub;
+    Hasher internal hasher;
+    address internal alice = vm.addr(key("alice"));
+    address internal bob = vm.addr(key("bob"));
+    address internal carol = vm.addr(key("carol"));
+    address internal signer = vm.addr(key("hub"));
+    address internal treasury = vm.addr(key("treasury"));
+    address internal vouchers = vm.addr(key("vouchers"));
+
+    /// Keys are hashes of words: none is written down.
+    function key(string memory name) internal pure returns (uint256) {
+        return uint256(keccak256(bytes(name)));
+    }
+
+    function begin() internal {
+        vm.warp(START);
+        hasher = new Hasher();
+        hub = deploy(new address[](0));
+        vm.deal(address(this), 1 << 100);
+        vm.deal(alice, 1 << 100);
+        vm.deal(bob, 1 << 100);
+        hub.hubDeposit{value: 10_000}(NATIVE, 10_000);
+    }
+
+    /// From the artifact: `new` would have every test contract compile it again.
+    function deploy(address[] memory assets) internal returns (FulgurHub deployed) {
+        bytes memory arguments = abi.encode(treasury, signer, GRACE, DELAY, assets);
+        bytes memory code = abi.encodePacked(vm.getCode("FulgurHub.sol:FulgurHub"), arguments);
+        assembly {
+            deployed := create(0, add(code, 32), mload(code))
+        }
+        assertTrue(address(deployed) != address(0), "deployed");
+    }
+
+    function open(string memory name, uint128 clientIn, uint128 hubIn) internal {
+        address client = vm.addr(key(name));
+        uint32 epoch = hub.channelOf(client, NATIVE).epoch;
+        ChannelOffer memory offer = ChannelOffer(client, NATIVE, epoch, hubIn, 21, uint40(block.timestamp + 10));
+        HubSig memory sig = hubSigns(hasher.hash(offer));
+        vm.prank(client);
+        hub.subscribe{value: clientIn + 21}(offer, sig, clientIn);
+    }
+
+    /// Alice 1000 and the hub 50; Bob 30 and the hub 200.
+    function openBoth() internal {
+        open("alice", 1000, 50);
+        open("bob", 30, 200);
+    }
+
+    function idOf(address client) internal view returns (bytes32) {
+        return hub.channelId(client, NATIVE, hub.channelOf(client, NATIVE).epoch);
+    }
+
+    function digest(bytes32 structHash) internal view returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", hub.domainSeparator(), structHash));
+    }
+
+    function signs(string memory name, bytes32 structHash) internal view returns (Sig memory) {
+        (bytes32 r, bytes32 vs) = vm.signCompact(key(name), digest(structHash));
+        return Sig(r, vs);
+    }
+
+    function hubSignsAs(string memory name, bytes32 structHash) internal view returns (HubSig memory) {
+        return HubSig(signs(name, hasher.hashBatch(digest(structHash))), new bytes32[](0));
+    }
+
+    function hubSigns(bytes32 structHash) internal view returns (HubSig memory) {
+        return hubSignsAs("hub", structHash);
+    }
+
+    function ops(Op memory one) internal pure returns (Op[] memory list) {
+        list = new Op[](1);
+        list[0] = one;
+    }
+
+    /// Balances that conserve: what the hub has follows from the rest.
+    function balancesOf(string memory name, uint128 client, uint128 pending) internal view returns (Balances memory b) {
+        Channel memory row = hub.channelOf(vm.addr(key(name)), NATIVE);
+        b.client = client;
+        b.pending = pending;
+        b.clientIn = row.clientIn;
+        b.hubIn = row.hubIn;
+        b.hub = row.clientIn + row.hubIn - client - pending;
+    }
+
+    function state(string memory name, uint48 seq, Balances memory b) internal view returns (State memory s) {
+        s.channel = idOf(vm.addr(key(name)));
+        s.seq = seq;
+        s.balances = b;
+    }
+
+    /// Both signatures.
+    function both(string memory name, State memory s) internal view returns (Signed memory signed) {
+        signed.state = s;
+        signed.client = signs(name, hasher.hash(s));
+        signed.hub = hubSigns(hasher.hash(s));
+    }
+
+    /// A plain state in which the client has this much and nothing is pending.
+    function plain(string memory name, uint48 seq, uint128 client) internal view returns (Signed memory) {
+        return both(name, state(name, seq, balancesOf(name, client, 0)));
+    }
+
+    function token(uint8 kind, uint128 value, uint16 index) internal view returns (Token memory t) {
+        t.payerChannel = idOf(alice);
+        t.payerSeq = 1;
+        t.index = index;
+        t.payee = kind == ON ? bytes32(uint256(uint160(carol))) : idOf(bob);
+        t.kind = kind;
+        t.value = value;
+        t.fee = 3;
+        t.attachBy = ATTACH_BY;
+        t.redeemBy = REDEEM_BY;
+        t.claimBy = CLAIM_BY;
+        t.voucherKey = kind == METERED ? vouchers : address(0);
+    }
+
+    /// Alice's state 1, in which this token is pending.
+    function detached(Token memory t) internal view returns (Signed memory) {
+        Token[] memory list = new Token[](1);
+        list[0] = t;
+        return detached(list);
+    }
+
+    function detached(Token[] memory list) internal view returns (Signed memory) {
+        uint128 pending = 0;
+        bytes32[] memory ids = new bytes32[](list.length);
+        for (uint256 i = 0; i < list.length; ++i) {
+            pending += list[i].value + list[i].fee;
+            ids[i] = hasher.hash(list[i]);
+        }
+        Balances memory b = balancesOf("alice", 1000 - pending, pending);
+        b.pendingCount = uint16(list.length);
+        b.pendingRoot = hasher.pendingRoot(ids);
+        return both("alice", state("alice", 1, b));
+    }
+
+    function grantOf(Token memory t, uint48 payeeSeq) internal view returns (Grant memory) {
+        return Grant(hasher.hash(t), payeeSeq, hasher.hash(detached(t).state));
+    }
+
+    function redeemOf(Token memory t, uint48 payeeSeq, uint128 vouched) internal view returns (Redeem memory r) {
+        r.client = bob;
+        r.asset = NATIVE;
+        r.token = t;
+        r.grant = grantOf(t, payeeSeq);
+        r.hub = hubSigns(hasher.hash(r.grant));
+        if (t.kind == METERED) {
+            r.voucher = Voucher(hasher.hash(t), vouched, 0, 0);
+            r.voucherSig = signs("vouchers", hasher.hash(r.voucher));
+        }
+    }
+
+    /// Bob's state with this number that attaches a token.
+    function attached(Token memory t, uint48 seq, uint48 payeeSeq, uint128 amount)
+        internal
+        view
+        returns (Signed memory)
+    {
+        Balances memory b = balancesOf("bob", 30 + amount, 0);
+        b.window = 1 << payeeSeq;
+        State memory s = state("bob", seq, b);
+        s.ops = ops(Op(ATTACH, hasher.hash(t), amount));
+        return both("bob", s);
+    }
+
+    function receiptOf(Signed memory signed) internal view returns (ReceiptEvidence memory e) {
+        State memory s = signed.state;
+        e.receipt = Receipt(s.channel, s.seq, s.last, hasher.hash(s.balances), s.ops);
+        e.sig = signed.client;
+        e.payee = bob;
+    }
+
+    function voucherOf(Token memory t, uint128 amount, bytes32 condition)
+        internal
+        view
+        returns (VoucherEvidence memory e)
+    {
+        e.voucher = Voucher(hasher.hash(t), amount, 0, condition);
+        e.sig = signs("vouchers", hasher.hash(e.voucher));
+    }
+
+    function only(Token memory t) internal pure returns (Token[] memory list) {
+        list = new Token[](1);
+        list[0] = t;
+    }
+
+    function executes(Token memory t) internal view returns (AttachToken memory a) {
+        Signed memory payer = detached(t);
+        a.client = alice;
+        a.token = t;
+        a.grant = Grant(hasher.hash(t), 0, hasher.hash(payer.state));
+        a.hub = hubSigns(hasher.hash(a.grant));
+        a.state = payer.state;
+        a.payer = payer.client;
+        a.proof = new bytes32[](0);
+    }
+}
