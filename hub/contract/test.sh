@@ -6,5 +6,7 @@ npm ci --no-audit --no-fund --silent
 # The package's own on Linux (its wrapper wants all platforms in the lock file), else the one that is installed.
 forge=node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 [ -x "$forge" ] || forge=forge
-"$forge" test --summary
+"$forge" test --summary --no-match-contract GasTest
+# What transactions cost, as whole ones: any drift from snapshots/gas.json fails.
+FORGE_SNAPSHOT_CHECK=true "$forge" test --isolate --match-contract GasTest
 node artifact.mjs --check

@@ -2,7 +2,6 @@
 
 use thiserror::Error;
 
-use crate::terms::DeadlineError;
 use crate::transition::TransitionError;
 
 /// Why a client does not do something. Nothing has changed.
@@ -35,9 +34,6 @@ pub enum ClientError {
     /// The token is not for this channel, or the grant not for this token.
     #[error("the token or its grant is not for this channel")]
     Token,
-    /// Deadlines.
-    #[error("{0}")]
-    Deadline(#[from] DeadlineError),
     /// Too late to be sure of the money.
     #[error("too late: it could not be redeemed in time")]
     Late,
