@@ -221,17 +221,22 @@ contract RedemptionsTest is Town {
         hub.credit(bob, NATIVE, t);
     }
 
-    function test_1_6_a_credited_redemption_beyond_the_state_moves_from_hub_to_client() public {
-        Token memory t = token(OFF, 100, 0);
-        Signed memory s = plain("bob", 1, 80);
+    /// Bob redeems a token and is paid, then his channel ends by a state that does not know of it.
+    function creditAndEnd(Token memory t, Signed memory s) private {
         redeem(redeemOf(t, 0, 0));
         vm.warp(START + GRACE);
         hub.credit(bob, NATIVE, t);
         vm.prank(bob);
         hub.close(bob, NATIVE, s);
         vm.warp(START + 2 * GRACE);
-        uint256 before = hub.balanceOf(treasury, NATIVE);
         hub.finalise(bob, NATIVE, s.state, new Token[](0));
+    }
+
+    function test_1_6_a_credited_redemption_beyond_the_state_moves_from_hub_to_client() public {
+        Token memory t = token(OFF, 100, 0);
+        Signed memory s = plain("bob", 1, 80);
+        uint256 before = hub.balanceOf(treasury, NATIVE);
+        creditAndEnd(t, s);
         assertEq(hub.balanceOf(bob, NATIVE), 180, "bob");
         assertEq(hub.balanceOf(treasury, NATIVE) - before, 50, "hub");
     }
@@ -239,13 +244,7 @@ contract RedemptionsTest is Town {
     function test_1_13_a_redemption_beyond_the_hubs_share_is_clamped_and_blocks_nothing() public {
         Token memory t = token(OFF, 100, 0);
         Signed memory s = plain("bob", 1, 200);
-        redeem(redeemOf(t, 0, 0));
-        vm.warp(START + GRACE);
-        hub.credit(bob, NATIVE, t);
-        vm.prank(bob);
-        hub.close(bob, NATIVE, s);
-        vm.warp(START + 2 * GRACE);
-        hub.finalise(bob, NATIVE, s.state, new Token[](0));
+        creditAndEnd(t, s);
         assertEq(hub.balanceOf(bob, NATIVE), 230, "all there is");
     }
 }

@@ -1,6 +1,6 @@
 // Writes vectors.json: hashes, signatures, trees and prices as ethers v6 and BigInt make them, for Rust and Solidity to be held
-// against. `npm ci && npm run generate`; `./test` runs it and refuses a difference.
-import { writeFileSync } from "node:fs";
+// against. `npm ci && npm run generate`; with --check it compares instead, as `./test` does.
+import { readFileSync, writeFileSync } from "node:fs";
 import { AbiCoder, SigningKey, Signature, TypedDataEncoder, Wallet, concat, id, keccak256, sha256, toBeHex, zeroPadValue } from "ethers";
 
 const TYPES = {
@@ -180,4 +180,13 @@ const vectors = {
   channels, messages, receipts, trees, batches, negatives, prices,
   conditions: [{ preimage: hash("a secret"), condition: sha256(hash("a secret")) }],
 };
-writeFileSync(new URL("vectors.json", import.meta.url), JSON.stringify(vectors, null, 1) + "\n");
+const file = new URL("vectors.json", import.meta.url);
+const text = JSON.stringify(vectors, null, 1) + "\n";
+if (!process.argv.includes("--check")) {
+  writeFileSync(file, text);
+} else if (readFileSync(file, "utf8") !== text) {
+  console.error("vectors.json is not what ethers says: npm run generate, and read the difference");
+  process.exit(1);
+} else {
+  console.log(`vectors: ${vectors.messages.length} messages, ${vectors.negatives.length} negatives, as ethers has them`);
+}

@@ -3,7 +3,7 @@
 use super::{
     AttachToken, Call, Contract, Env, HubWord, Owner, Redemption, RedemptionStatus, Revert, Row, Signed, Status,
 };
-use crate::id::{Digest, Seq, Time};
+use crate::id::{Digest, Time};
 use crate::limits;
 use crate::message::{Message, State, Token, TokenKind};
 use crate::rules::{Rule, Rules};
@@ -69,6 +69,21 @@ impl<R: Rules> Contract<R> {
         Ok(())
     }
 
+    /// Enforces a state that is newer, or sees that it is enforced already: then its signatures are not looked at.
+    fn enforce_or_know(
+        &self,
+        owner: Owner,
+        row: &mut Row,
+        signed: &Signed,
+        env: &Env<'_, impl Recover>,
+    ) -> Result<(), Revert> {
+        match row.status {
+            Status::None => Err(Revert::NoChannel),
+            Status::Open | Status::Closing if row.enforces(&signed.state) => Ok(()),
+            Status::Open | Status::Closing => self.enforce(owner, row, signed, env),
+        }
+    }
+
     fn check_enforceable(&self, owner: Owner, row: &Row, state: &State, now: Time) -> Result<(), Revert> {
         match row.status {
             Status::None => return Err(Revert::NoChannel),
@@ -121,12 +136,7 @@ impl<R: Rules> Contract<R> {
         env: &Env<'_, impl Recover>,
     ) -> Result<(), Revert> {
         let mut row = self.row(owner);
-        if row.status == Status::None {
-            return Err(Revert::NoChannel);
-        }
-        if row.seq == Seq::ZERO || signed.state.hash() != row.enforced {
-            self.enforce(owner, &mut row, signed, env)?;
-        }
+        self.enforce_or_know(owner, &mut row, signed, env)?;
         for token in tokens {
             if token.payee != self.channel_id(owner, row.epoch).0 {
                 return Err(Revert::WrongChannel);
@@ -155,12 +165,7 @@ impl<R: Rules> Contract<R> {
     ) -> Result<(), Revert> {
         let mut row = self.row(owner);
         let state = &signed.state;
-        if row.status == Status::None {
-            return Err(Revert::NoChannel);
-        }
-        if row.seq == Seq::ZERO || state.hash() != row.enforced {
-            self.enforce(owner, &mut row, signed, env)?;
-        }
+        self.enforce_or_know(owner, &mut row, signed, env)?;
         let to_client = state.balances.client_out.beyond(row.client_out);
         let to_hub = state.balances.hub_out.beyond(row.hub_out);
         let both = to_client.plus(to_hub).ok_or(Revert::Insufficient)?;
@@ -200,7 +205,7 @@ impl<R: Rules> Contract<R> {
         if grant.token != id {
             return Err(Revert::BadGrant);
         }
-        if row.seq == Seq::ZERO || state.hash() != row.enforced {
+        if !row.enforces(state) {
             let hub = HubWord::Grant(*grant, hub.clone());
             let signed = Signed { state: state.clone(), client: *client, hub };
             self.enforce(*owner, &mut row, &signed, env)?;
@@ -245,7 +250,7 @@ impl<R: Rules> Contract<R> {
         if row.redeeming > 0 {
             return Err(Revert::RedemptionsPending);
         }
-        if row.seq == Seq::ZERO || state.hash() != row.enforced {
+        if !row.enforces(state) {
             row.status = Status::Open;
             self.enforce(owner, &mut row, signed, env)?;
         }

@@ -56,11 +56,16 @@ impl Row {
         Amount(u128::try_from(locked).expect("deposits are bounded, and redemptions move as much in as out"))
     }
 
+    /// Whether this is the enforced state.
+    pub(super) fn enforces(&self, state: &State) -> bool {
+        self.seq > Seq::ZERO && state.hash() == self.enforced
+    }
+
     /// Checks that an opening is the enforced state.
     pub(super) fn check_opening<'a>(&self, opening: Option<&'a State>) -> Result<Option<&'a State>, Revert> {
         match opening {
             None if self.seq == Seq::ZERO => Ok(None),
-            Some(state) if self.seq != Seq::ZERO && state.hash() == self.enforced => Ok(Some(state)),
+            Some(state) if self.enforces(state) => Ok(Some(state)),
             None | Some(_) => Err(Revert::BadOpening),
         }
     }
