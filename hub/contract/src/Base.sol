@@ -3,14 +3,13 @@ pragma solidity 0.8.37;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
 import {IFulgurHub} from "./IFulgurHub.sol";
 import {Balances, Channel, HubSig, Redemption, RedemptionStatus, Sig, Signed, State, Status, Token} from "./Types.sol";
 import {Words} from "./Words.sol";
 
 /// @title What every part of FulgurHub needs: storage, signatures, and how a state becomes the enforced one
-abstract contract Base is IFulgurHub, EIP712, ReentrancyGuard {
+abstract contract Base is IFulgurHub, EIP712 {
     using Words for State;
     using Words for Token;
 
@@ -28,7 +27,7 @@ abstract contract Base is IFulgurHub, EIP712, ReentrancyGuard {
     address public immutable TREASURY;
 
     mapping(address client => mapping(address asset => Channel)) internal _channels;
-    mapping(bytes32 token => Redemption) internal _redemptions;
+    mapping(bytes32 payee => mapping(bytes32 token => Redemption)) internal _redemptions;
     mapping(bytes32 channel => mapping(bytes32 token => uint128)) internal _claims;
     mapping(address party => mapping(address asset => uint128)) internal _balances;
     /// Zero: never announced. The largest number: not revoked. Else when the revocation takes effect.
@@ -55,8 +54,9 @@ abstract contract Base is IFulgurHub, EIP712, ReentrancyGuard {
     }
 
     /// @notice A redemption, or the execution of an ON token.
-    function redemptionOf(bytes32 token) external view returns (Redemption memory) {
-        return _redemptions[token];
+    /// @param payee as the token names it
+    function redemptionOf(bytes32 payee, bytes32 token) external view returns (Redemption memory) {
+        return _redemptions[payee][token];
     }
 
     /// @notice The largest amount claimed so far of a token on its payer's channel.
@@ -133,16 +133,27 @@ abstract contract Base is IFulgurHub, EIP712, ReentrancyGuard {
 
     /// Makes a newer state the enforced one (rules 1 and 2).
     function _enforce(address client, address asset, Channel storage row, Signed calldata signed) internal {
-        bytes32 hash = signed.state.hash();
-        bytes32 channel = _requireEnforceable(client, asset, row, signed.state);
+        State calldata state = signed.state;
+        (bytes32 channel, bytes32 hash, bytes32 ops) = _requireNewer(client, asset, row, signed, state);
+        _keep(channel, row, state, hash, ops);
+    }
+
+    /// That a state is newer than the enforced one, signed by both and no more than the chain has seen.
+    function _requireNewer(
+        address client,
+        address asset,
+        Channel storage row,
+        Signed calldata signed,
+        State calldata state
+    ) internal view returns (bytes32 channel, bytes32 hash, bytes32 ops) {
+        Balances calldata balances = state.balances;
+        ops = Words.hash(state.ops);
+        hash = Words.hashState(state.channel, state.seq, state.last, Words.hash(balances), ops);
+        channel = _requireEnforceable(client, asset, row, state);
         _requireSigner(_digest(hash), signed.client, client);
-        if (signed.granted) {
-            require(signed.grant.payerState == hash, BadGrant());
-            _requireHub(Words.hash(signed.grant), signed.hub);
-        } else {
-            _requireHub(hash, signed.hub);
-        }
-        _keep(channel, row, signed.state, hash);
+        bytes32 granted = signed.granted;
+        _requireHub(granted == 0 ? hash : Words.hashGrant(granted, signed.payeeSeq, hash), signed.hub);
+        _requireCounters(row, balances);
     }
 
     function _requireEnforceable(address client, address asset, Channel storage row, State calldata state)
@@ -158,19 +169,18 @@ abstract contract Base is IFulgurHub, EIP712, ReentrancyGuard {
         require(state.seq > row.seq, Stale());
     }
 
-    function _keep(bytes32 channel, Channel storage row, State calldata state, bytes32 hash) internal {
-        _requireCounters(row, state.balances);
+    function _keep(bytes32 channel, Channel storage row, State calldata state, bytes32 hash, bytes32 ops) internal {
         row.seq = state.seq;
         row.enforced = hash;
         if (row.status == Status.Closing) {
-            emit Challenged(channel, state.seq, hash, state.balances);
+            emit Challenged(channel, state.seq, state.last, ops, state.balances);
         } else {
-            emit Checkpointed(channel, state.seq, hash, state.balances);
+            emit Checkpointed(channel, state.seq, state.last, ops, state.balances);
         }
     }
 
     /// A state is held against the counters it has itself acknowledged, which the chain must have seen.
-    function _requireCounters(Channel storage row, Balances calldata b) private view {
+    function _requireCounters(Channel storage row, Balances calldata b) internal view {
         require(b.clientIn <= row.clientIn && b.hubIn <= row.hubIn && b.onOut <= row.onOut, BadState());
         require(b.pendingCount <= PENDING, BadState());
         uint256 shares = uint256(b.client) + b.hub + b.pending;
@@ -187,7 +197,7 @@ abstract contract Base is IFulgurHub, EIP712, ReentrancyGuard {
     }
 
     function _isEnforced(Channel storage row, State calldata state) internal view returns (bool) {
-        return row.seq != 0 && row.enforced == state.hash();
+        return row.seq != 0 && row.enforced == state.hash(Words.hash(state.ops));
     }
 
     /// Whether a redemption is paid: it is when its time has come, whoever writes that down and when.
@@ -202,7 +212,7 @@ abstract contract Base is IFulgurHub, EIP712, ReentrancyGuard {
         uint256 locked = _locked(row);
         uint128 clientPart = uint128(toClient < locked ? toClient : locked);
         uint128 hubPart = uint128(locked - clientPart);
-        uint32 epoch = row.epoch;
+        uint16 epoch = row.epoch;
         bytes32 channel = channelId(client, asset, epoch);
         delete _channels[client][asset];
         row.epoch = epoch + 1;

@@ -4,16 +4,16 @@ pragma solidity 0.8.37;
 import {Redemptions} from "./Redemptions.sol";
 import {
     ATTACH,
+    Balances,
     Channel,
-    OFF,
     METERED,
+    OFF,
     ON,
     Op,
-    Receipt,
+    Opening,
     ReceiptEvidence,
     Redemption,
     RedemptionStatus,
-    State,
     Status,
     Token,
     VoucherEvidence
@@ -22,37 +22,29 @@ import {Words} from "./Words.sol";
 
 /// @title Claims on the tokens of a closing payer, and the end of a channel
 abstract contract Endings is Redemptions {
-    using Words for Receipt;
-    using Words for State;
+    using Words for Balances;
+    using Words for Op[];
     using Words for Token;
 
     /// @notice Claims a pending OFF token: its payee has attached it. By anybody, before claimBy; the largest claim counts.
-    function resolve(address client, address asset, Token calldata token, ReceiptEvidence calldata evidence)
-        external
-        nonReentrant
-    {
+    function resolve(address client, address asset, Token calldata token, ReceiptEvidence calldata evidence) external {
         (bytes32 channel, bytes32 id) = _requireClaimable(client, asset, token);
         require(token.kind == OFF, WrongKind());
-        bytes32 payee = channelId(evidence.payee, evidence.payeeAsset, evidence.payeeEpoch);
-        require(payee == token.payee && evidence.receipt.channel == payee, WrongChannel());
-        _requireSigner(_digest(evidence.receipt.hash()), evidence.sig, evidence.payee);
+        _requireReceipt(token.payee, evidence);
         _requirePreimage(token.condition, evidence.preimage);
-        uint128 amount = _attached(evidence.receipt.ops, id);
+        uint128 amount = _attached(evidence.ops, id);
         require(amount <= token.value, BadAmount());
         _claim(channel, id, amount, token.condition == 0 ? bytes32(0) : evidence.preimage);
     }
 
     /// @notice Claims a pending METERED token: its payer has vouched for it. A receipt never does (rule 7).
-    function resolve(address client, address asset, Token calldata token, VoucherEvidence calldata evidence)
-        external
-        nonReentrant
-    {
+    function resolve(address client, address asset, Token calldata token, VoucherEvidence calldata evidence) external {
         (bytes32 channel, bytes32 id) = _requireClaimable(client, asset, token);
         require(token.kind == METERED, WrongKind());
-        uint128 amount = _vouched(id, token, evidence.voucher, evidence.sig);
-        bytes32 condition = evidence.voucher.condition;
+        bytes32 condition = evidence.condition;
+        _requireVoucher(id, token, evidence.cumulative, evidence.usage, condition, evidence.sig);
         _requirePreimage(condition, evidence.preimage);
-        _claim(channel, id, amount, condition == 0 ? bytes32(0) : evidence.preimage);
+        _claim(channel, id, evidence.cumulative, condition == 0 ? bytes32(0) : evidence.preimage);
     }
 
     function _requireClaimable(address client, address asset, Token calldata token)
@@ -66,6 +58,12 @@ abstract contract Endings is Redemptions {
         require(token.payerChannel == channel, WrongChannel());
         require(block.timestamp < token.claimBy, TooLate());
         id = token.hash();
+    }
+
+    function _requireReceipt(bytes32 payee, ReceiptEvidence calldata e) private view {
+        require(channelId(e.payee, e.payeeAsset, e.payeeEpoch) == payee, WrongChannel());
+        bytes32 hash = Words.hashState(payee, e.seq, e.last, e.balances, e.ops.hash());
+        _requireSigner(_digest(hash), e.sig, e.payee);
     }
 
     function _attached(Op[] calldata ops, bytes32 id) private pure returns (uint128) {
@@ -85,7 +83,7 @@ abstract contract Endings is Redemptions {
     }
 
     /// @notice Ends a closing channel that has no enforced state: everything belongs to the side it was credited to.
-    function finalise(address client, address asset) external nonReentrant {
+    function finalise(address client, address asset) external {
         Channel storage row = _requireEnding(client, asset);
         require(row.seq == 0, BadOpening());
         _end(client, asset, row, row.clientIn);
@@ -93,21 +91,20 @@ abstract contract Endings is Redemptions {
 
     /// @notice Ends a closing channel by its enforced state, once its window has passed and nothing can change what its pending tokens
     /// came to. By anybody.
-    /// @param state the enforced state
+    /// @param enforced the enforced state
     /// @param tokens all its pending tokens, in ascending order of their ids
-    function finalise(address client, address asset, State calldata state, Token[] calldata tokens)
-        external
-        nonReentrant
-    {
+    function finalise(address client, address asset, Opening calldata enforced, Token[] calldata tokens) external {
         Channel storage row = _requireEnding(client, asset);
-        require(_isEnforced(row, state), BadOpening());
-        bytes32[] memory ids = _requireTokens(state, tokens);
+        bytes32 channel = channelId(client, asset, row.epoch);
+        bytes32 hash = Words.hashState(channel, row.seq, enforced.last, enforced.balances.hash(), enforced.ops);
+        require(row.seq != 0 && row.enforced == hash, BadOpening());
+        bytes32[] memory ids = _requireTokens(enforced.balances, tokens);
         uint256 back = 0;
         for (uint256 i = 0; i < tokens.length; ++i) {
-            back += _back(state.channel, tokens[i], ids[i]);
+            back += _back(channel, tokens[i], ids[i]);
         }
-        _requireRoot(state, ids);
-        _end(client, asset, row, _clientPart(row, state.balances, back));
+        require(Words.pendingRoot(ids) == enforced.balances.pendingRoot, BadTokens());
+        _end(client, asset, row, _clientPart(row, enforced.balances, back));
     }
 
     function _requireEnding(address client, address asset) private view returns (Channel storage row) {
@@ -117,8 +114,8 @@ abstract contract Endings is Redemptions {
         require(row.redeeming == 0, RedemptionsPending());
     }
 
-    function _requireTokens(State calldata state, Token[] calldata tokens) private pure returns (bytes32[] memory ids) {
-        require(tokens.length == state.balances.pendingCount, BadTokens());
+    function _requireTokens(Balances calldata b, Token[] calldata tokens) private pure returns (bytes32[] memory ids) {
+        require(tokens.length == b.pendingCount, BadTokens());
         ids = new bytes32[](tokens.length);
         for (uint256 i = 0; i < tokens.length; ++i) {
             ids[i] = tokens[i].hash();
@@ -126,14 +123,10 @@ abstract contract Endings is Redemptions {
         }
     }
 
-    function _requireRoot(State calldata state, bytes32[] memory ids) private pure {
-        require(Words.pendingRoot(ids) == state.balances.pendingRoot, BadTokens());
-    }
-
     /// What of a pending token goes back to the client (rule 7): value and fee, less what the payee got and the fee for it.
     function _back(bytes32 channel, Token calldata token, bytes32 id) private view returns (uint256) {
         uint256 cost = uint256(token.value) + token.fee;
-        Redemption storage redemption = _redemptions[id];
+        Redemption storage redemption = _redemptions[token.payee][id];
         if (token.kind == ON) {
             if (redemption.status == RedemptionStatus.Executed) {
                 return 0;

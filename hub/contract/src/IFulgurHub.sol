@@ -35,11 +35,12 @@ interface IFulgurHub {
     /// @param closesAt newer states are enforced before this time
     event WalletClosed(bytes32 indexed channel, address by, uint40 closesAt);
 
-    /// @notice A newer state is enforced in a closing channel.
-    event Challenged(bytes32 indexed channel, uint48 seq, bytes32 state, Balances balances);
+    /// @notice A newer state is enforced in a closing channel. Shown as far as its end needs it: whoever lost its store can end it.
+    /// @param ops the hash of its operations
+    event Challenged(bytes32 indexed channel, uint48 seq, bool last, bytes32 ops, Balances balances);
 
     /// @notice A newer state is enforced in an open channel.
-    event Checkpointed(bytes32 indexed channel, uint48 seq, bytes32 state, Balances balances);
+    event Checkpointed(bytes32 indexed channel, uint48 seq, bool last, bytes32 ops, Balances balances);
 
     /// @notice A redemption was started or raised.
     /// @param preimage what was revealed for it, zero for nothing
@@ -110,8 +111,6 @@ interface IFulgurHub {
     error BadTokens();
     /// @notice The token is not pending in the state.
     error BadProof();
-    /// @notice The grant, voucher or leave is for another token or state.
-    error BadGrant();
     /// @notice Not for this kind of token.
     error WrongKind();
     /// @notice More than there can be, or nothing.

@@ -3,13 +3,16 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
 import {Base} from "./Base.sol";
 import {Channel, ChannelOffer, HubSig, SIDE_CLIENT, SIDE_HUB, Status} from "./Types.sol";
 import {Words} from "./Words.sol";
 
 /// @title Opening channels, money in and out, and the hub's signers
-abstract contract Money is Base {
+/// @notice Only these functions call other contracts. Each takes money before it looks at anything, and sends it after everything is
+/// written; the guard is around the ERC-20 contracts, so that no balance is measured while another measurement runs.
+abstract contract Money is Base, ReentrancyGuard {
     using SafeERC20 for IERC20;
     using Words for ChannelOffer;
 
@@ -18,17 +21,18 @@ abstract contract Money is Base {
     /// @param offer the hub's offer
     /// @param hub the hub's signature of it
     /// @param amount the deposit, without the opening fee
-    function subscribe(ChannelOffer calldata offer, HubSig calldata hub, uint128 amount) external payable nonReentrant {
+    function subscribe(ChannelOffer calldata offer, HubSig calldata hub, uint128 amount) external payable {
+        uint128 received = _receive(offer.asset, amount + offer.openingFee);
         Channel storage row = _channels[offer.client][offer.asset];
         require(msg.sender == offer.client, NotAllowed());
         require(row.status == Status.None, NotOpen());
-        require(offer.epoch == row.epoch, WrongEpoch());
+        // The last epoch is never opened, so that every channel can end into a next one.
+        require(offer.epoch == row.epoch && offer.epoch != type(uint16).max, WrongEpoch());
         require(block.timestamp < offer.validUntil, TooLate());
         _requireHub(offer.hash(), hub);
         _charge(TREASURY, offer.asset, offer.hubAmount);
         row.status = Status.Open;
         row.hubIn = offer.hubAmount;
-        uint128 received = _receive(offer.asset, amount + offer.openingFee);
         require(received >= offer.openingFee, Insufficient());
         uint128 deposited = received - offer.openingFee;
         require(uint256(deposited) + offer.hubAmount <= type(uint128).max, BadAmount());
@@ -50,14 +54,7 @@ abstract contract Money is Base {
     /// @param side 0 the client's, 1 the hub's
     /// @param amount how much
     /// @param fromBalance from the caller's on-chain balance rather than from outside
-    function detachToken(address client, address asset, uint8 side, uint128 amount, bool fromBalance)
-        external
-        payable
-        nonReentrant
-    {
-        Channel storage row = _channels[client][asset];
-        require(row.status == Status.Open, NotOpen());
-        require(amount != 0, BadAmount());
+    function detachToken(address client, address asset, uint8 side, uint128 amount, bool fromBalance) external payable {
         uint128 received = amount;
         if (fromBalance) {
             require(msg.value == 0, WrongValue());
@@ -65,6 +62,9 @@ abstract contract Money is Base {
         } else {
             received = _receive(asset, amount);
         }
+        Channel storage row = _channels[client][asset];
+        require(row.status == Status.Open, NotOpen());
+        require(amount != 0, BadAmount());
         // What a channel holds fits one balance, so that its end never reverts.
         require(uint256(row.clientIn) + row.hubIn + received <= type(uint128).max, BadAmount());
         if (side == SIDE_CLIENT) {
@@ -77,7 +77,7 @@ abstract contract Money is Base {
     }
 
     /// @notice Moves an on-chain balance to another party.
-    function transfer(address to, address asset, uint128 amount) external nonReentrant {
+    function transfer(address to, address asset, uint128 amount) external {
         require(to != address(0), NotAllowed());
         _charge(msg.sender, asset, amount);
         _pay(to, asset, amount);
@@ -85,21 +85,21 @@ abstract contract Money is Base {
     }
 
     /// @notice Pays out an on-chain balance to the caller.
-    function withdraw(address asset, uint128 amount) external nonReentrant {
+    function withdraw(address asset, uint128 amount) external {
         _charge(msg.sender, asset, amount);
         _send(asset, msg.sender, amount);
         emit Withdrawn(msg.sender, asset, amount);
     }
 
     /// @notice Adds to the hub's balance, from anybody.
-    function hubDeposit(address asset, uint128 amount) external payable nonReentrant {
+    function hubDeposit(address asset, uint128 amount) external payable {
         uint128 received = _receive(asset, amount);
         _pay(TREASURY, asset, received);
         emit HubDeposited(asset, received);
     }
 
     /// @notice Pays out of the hub's balance. Treasury only.
-    function hubWithdraw(address asset, uint128 amount, address to) external nonReentrant {
+    function hubWithdraw(address asset, uint128 amount, address to) external {
         require(msg.sender == TREASURY, NotAllowed());
         _charge(TREASURY, asset, amount);
         _send(asset, to, amount);
@@ -132,6 +132,10 @@ abstract contract Money is Base {
         }
         require(_assets[asset], UnknownAsset());
         require(msg.value == 0, WrongValue());
+        return _pull(asset, amount);
+    }
+
+    function _pull(address asset, uint128 amount) private nonReentrant returns (uint128) {
         uint256 before = IERC20(asset).balanceOf(address(this));
         IERC20(asset).safeTransferFrom(msg.sender, address(this), amount);
         uint256 received = IERC20(asset).balanceOf(address(this)) - before;
@@ -144,7 +148,11 @@ abstract contract Money is Base {
             (bool sent,) = to.call{value: amount}("");
             require(sent, PaymentRefused());
         } else {
-            IERC20(asset).safeTransfer(to, amount);
+            _push(asset, to, amount);
         }
+    }
+
+    function _push(address asset, address to, uint128 amount) private nonReentrant {
+        IERC20(asset).safeTransfer(to, amount);
     }
 }

@@ -36,15 +36,6 @@ struct State {
     Op[] ops;
 }
 
-/// A state opened without its balances.
-struct Receipt {
-    bytes32 channel;
-    uint48 seq;
-    bool last;
-    bytes32 balances;
-    Op[] ops;
-}
-
 /// One payment from a channel.
 struct Token {
     bytes32 payerChannel;
@@ -60,28 +51,6 @@ struct Token {
     bytes32 condition;
     address voucherKey;
     bytes32 invoice;
-}
-
-/// The hub's word that it pays a token; counts as its signature on the payer's state named.
-struct Grant {
-    bytes32 token;
-    uint48 payeeSeq;
-    bytes32 payerState;
-}
-
-/// How much of a METERED token is earned.
-struct Voucher {
-    bytes32 token;
-    uint128 cumulative;
-    bytes32 usage;
-    bytes32 condition;
-}
-
-/// The payee's leave to redeem in its name.
-struct RedeemAuth {
-    bytes32 token;
-    address submitter;
-    uint40 until;
 }
 
 /// The hub's offer to open a channel.
@@ -106,22 +75,31 @@ struct HubSig {
     bytes32[] proof;
 }
 
-/// A state with both signatures. `granted`: the hub's is that of `grant`. Not looked at where the state is enforced already.
+/// A state with both signatures. The hub's is that of the state or, where a token is named, that of its grant. Signatures are not
+/// looked at where the state is enforced already.
 struct Signed {
     State state;
     Sig client;
-    bool granted;
-    Grant grant;
+    bytes32 granted;
+    uint48 payeeSeq;
     HubSig hub;
 }
 
-/// `attachToken` of an ON token: the state has the token pending at `index`; it is the one that detached it, with the payer's
-/// signature, or the newer one that is enforced.
+/// The enforced state opened as far as its end needs it, as the event that enforced it showed it.
+struct Opening {
+    bool last;
+    Balances balances;
+    bytes32 ops;
+}
+
+/// `attachToken` of an ON token, with the hub's grant of it: the state has the token pending at `index`; it is the one that detached
+/// it, with the payer's signature, or the newer one that is enforced (then the grant may name an older one).
 struct AttachToken {
     address client;
     address asset;
     Token token;
-    Grant grant;
+    uint48 payeeSeq;
+    bytes32 payerState;
     HubSig hub;
     State state;
     Sig payer;
@@ -129,33 +107,39 @@ struct AttachToken {
     bytes32[] proof;
 }
 
-/// `redeemToken`: the voucher of a METERED token, the preimage where there is a condition, the leave where the caller is another.
+/// `redeemToken`: the hub's grant of a token to this payee, the voucher of a METERED one, the preimage where there is a condition.
 struct Redeem {
     address client;
     address asset;
     Token token;
-    Grant grant;
+    uint48 payeeSeq;
+    bytes32 payerState;
     HubSig hub;
-    Voucher voucher;
+    uint128 cumulative;
+    bytes32 usage;
+    bytes32 condition;
     Sig voucherSig;
     bytes32 preimage;
-    RedeemAuth auth;
-    Sig authSig;
 }
 
-/// `resolve` of an OFF token: the payee's state opened, with its signature and whose channel it is.
+/// `resolve` of an OFF token: whose channel was paid, and its state opened without balances, with the payee's signature.
 struct ReceiptEvidence {
-    Receipt receipt;
-    Sig sig;
     address payee;
     address payeeAsset;
     uint32 payeeEpoch;
+    uint48 seq;
+    bool last;
+    bytes32 balances;
+    Op[] ops;
+    Sig sig;
     bytes32 preimage;
 }
 
 /// `resolve` of a METERED token.
 struct VoucherEvidence {
-    Voucher voucher;
+    uint128 cumulative;
+    bytes32 usage;
+    bytes32 condition;
     Sig sig;
     bytes32 preimage;
 }
@@ -167,19 +151,19 @@ enum Status {
     Closing
 }
 
-/// A channel as it is stored: five slots, the last two in disputes only.
+/// A channel as it is stored: four slots, the last one in disputes only. `redeeming` counts redemptions under way.
 struct Channel {
     uint40 closesAt;
     uint48 seq;
     Status status;
-    uint32 epoch;
+    uint16 epoch;
+    uint16 redeeming;
     uint128 clientIn;
     uint128 clientOut;
     uint128 hubIn;
     uint128 hubOut;
     uint128 onOut;
     bytes32 enforced;
-    uint32 redeeming;
 }
 
 /// How far a redemption is. Executed: an ON token that was paid.
@@ -191,7 +175,7 @@ enum RedemptionStatus {
     Executed
 }
 
-/// A redemption, by token id.
+/// A redemption, by payee and token id.
 struct Redemption {
     uint128 amount;
     uint40 creditAt;

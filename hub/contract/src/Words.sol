@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Balances, ChannelOffer, Grant, Op, Receipt, RedeemAuth, State, Token, Voucher} from "./Types.sol";
+import {Balances, ChannelOffer, Op, State, Token} from "./Types.sol";
 
 /// @title Hashes and trees of the channel protocol
 /// @notice hashStruct of EIP-712 for each message. Static structs are encoded as their fields, word by word, which is just what
@@ -28,48 +28,70 @@ library Words {
     bytes32 private constant BATCH_TYPE = keccak256("Batch(bytes32 root)");
 
     function hash(Balances calldata balances) internal pure returns (bytes32) {
-        return keccak256(abi.encode(BALANCES_TYPE, balances));
+        uint256 offset;
+        assembly ("memory-safe") {
+            offset := balances
+        }
+        return _hash(BALANCES_TYPE, offset, 12);
     }
 
     function hash(Op calldata op) internal pure returns (bytes32) {
-        return keccak256(abi.encode(OP_TYPE, op));
+        uint256 offset;
+        assembly ("memory-safe") {
+            offset := op
+        }
+        return _hash(OP_TYPE, offset, 3);
     }
 
-    function hash(Op[] calldata ops) internal pure returns (bytes32) {
+    function hash(Op[] calldata ops) internal pure returns (bytes32 result) {
         bytes32[] memory hashes = new bytes32[](ops.length);
         for (uint256 i = 0; i < ops.length; ++i) {
             hashes[i] = hash(ops[i]);
         }
-        return keccak256(abi.encodePacked(hashes));
+        assembly ("memory-safe") {
+            result := keccak256(add(hashes, 32), mul(mload(hashes), 32))
+        }
     }
 
-    function hash(State calldata state) internal pure returns (bytes32) {
-        return
-            keccak256(
-                abi.encode(STATE_TYPE, state.channel, state.seq, state.last, hash(state.balances), hash(state.ops))
-            );
+    /// With the hash of its operations.
+    function hash(State calldata state, bytes32 ops) internal pure returns (bytes32) {
+        return hashState(state.channel, state.seq, state.last, hash(state.balances), ops);
     }
 
-    function hash(Receipt calldata receipt) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(STATE_TYPE, receipt.channel, receipt.seq, receipt.last, receipt.balances, hash(receipt.ops))
-        );
+    /// hashStruct of State, from the hashes of its parts: a receipt opens one so, without its balances.
+    function hashState(bytes32 channel, uint48 seq, bool last, bytes32 balances, bytes32 ops)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(STATE_TYPE, channel, seq, last, balances, ops));
     }
 
     function hash(Token calldata token) internal pure returns (bytes32) {
-        return keccak256(abi.encode(TOKEN_TYPE, token));
+        uint256 offset;
+        assembly ("memory-safe") {
+            offset := token
+        }
+        return _hash(TOKEN_TYPE, offset, 13);
     }
 
-    function hash(Grant calldata grant) internal pure returns (bytes32) {
-        return keccak256(abi.encode(GRANT_TYPE, grant));
+    /// hashStruct of Grant: the hub's word that it pays a token, and its signature on the payer's state named.
+    function hashGrant(bytes32 token, uint48 payeeSeq, bytes32 payerState) internal pure returns (bytes32) {
+        return keccak256(abi.encode(GRANT_TYPE, token, payeeSeq, payerState));
     }
 
-    function hash(Voucher calldata voucher) internal pure returns (bytes32) {
-        return keccak256(abi.encode(VOUCHER_TYPE, voucher));
+    /// hashStruct of Voucher: how much of a METERED token is earned.
+    function hashVoucher(bytes32 token, uint128 cumulative, bytes32 usage, bytes32 condition)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(VOUCHER_TYPE, token, cumulative, usage, condition));
     }
 
-    function hash(RedeemAuth calldata auth) internal pure returns (bytes32) {
-        return keccak256(abi.encode(AUTH_TYPE, auth));
+    /// hashStruct of RedeemAuth: the payee's leave to redeem in its name.
+    function hashAuth(bytes32 token, address submitter, uint40 until) internal pure returns (bytes32) {
+        return keccak256(abi.encode(AUTH_TYPE, token, submitter, until));
     }
 
     function hash(ChannelOffer calldata offer) internal pure returns (bytes32) {
@@ -79,6 +101,17 @@ library Words {
     /// hashStruct of Batch.
     function hashBatch(bytes32 root) internal pure returns (bytes32) {
         return keccak256(abi.encode(BATCH_TYPE, root));
+    }
+
+    /// Of a struct of calldata, word by word as it came: where a word holds more than its type allows, the hash is one that nobody
+    /// has signed, and reading the field reverts.
+    function _hash(bytes32 typeHash, uint256 offset, uint256 words) private pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, typeHash)
+            calldatacopy(add(free, 32), offset, mul(words, 32))
+            result := keccak256(free, mul(add(words, 1), 32))
+        }
     }
 
     /// The root that a digest and its siblings lead to: nodes are keccak256(0x01, smaller, larger).
@@ -142,11 +175,21 @@ library Words {
         return above < 256 && balances.window & (1 << above) != 0;
     }
 
-    function _leaf(bytes32 id) private pure returns (bytes32) {
-        return keccak256(abi.encodePacked(bytes1(0x00), id));
+    function _leaf(bytes32 id) private pure returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            mstore8(0, 0)
+            mstore(1, id)
+            leaf := keccak256(0, 33)
+        }
     }
 
-    function _node(bytes32 left, bytes32 right) private pure returns (bytes32) {
-        return keccak256(abi.encodePacked(bytes1(0x01), left, right));
+    function _node(bytes32 left, bytes32 right) private pure returns (bytes32 node) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore8(free, 1)
+            mstore(add(free, 1), left)
+            mstore(add(free, 33), right)
+            node := keccak256(free, 65)
+        }
     }
 }

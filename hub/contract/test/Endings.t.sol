@@ -20,7 +20,7 @@ contract EndingsTest is Town {
     }
 
     function ends(Signed memory s, Token memory t, uint256 toAlice) private {
-        hub.finalise(alice, NATIVE, s.state, only(t));
+        hub.finalise(alice, NATIVE, openingOf(s.state), only(t));
         assertEq(hub.balanceOf(alice, NATIVE), toAlice, "alice");
     }
 
@@ -31,7 +31,7 @@ contract EndingsTest is Town {
         vm.warp(CLAIM_BY - 1);
         Token[] memory list = only(t);
         vm.expectRevert(IFulgurHub.Undecided.selector);
-        hub.finalise(alice, NATIVE, s.state, list);
+        hub.finalise(alice, NATIVE, openingOf(s.state), list);
         vm.warp(CLAIM_BY);
         ends(s, t, 1000);
     }
@@ -64,11 +64,11 @@ contract EndingsTest is Town {
         vm.expectRevert(IFulgurHub.WrongChannel.selector);
         hub.resolve(alice, NATIVE, t, e);
         e = receiptOf(attached(t, 1, 0, 100));
-        e.receipt.channel = idOf(alice);
-        vm.expectRevert(IFulgurHub.WrongChannel.selector);
+        e.seq = 2;
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.resolve(alice, NATIVE, t, e);
         e = receiptOf(attached(t, 1, 0, 100));
-        e.sig = signs("alice", hasher.hash(e.receipt));
+        e.sig = signs("alice", hasher.hash(attached(t, 1, 0, 100).state));
         vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.resolve(alice, NATIVE, t, e);
         e = receiptOf(attached(token(OFF, 100, 1), 1, 0, 100));
@@ -108,7 +108,7 @@ contract EndingsTest is Town {
         vm.warp(CLAIM_BY - 1);
         Token[] memory list = only(t);
         vm.expectRevert(IFulgurHub.Undecided.selector);
-        hub.finalise(alice, NATIVE, s.state, list);
+        hub.finalise(alice, NATIVE, openingOf(s.state), list);
         vm.warp(CLAIM_BY);
         ends(s, t, 1000 - 60 - 3);
     }
@@ -121,11 +121,11 @@ contract EndingsTest is Town {
         vm.expectRevert(IFulgurHub.BadAmount.selector);
         hub.resolve(alice, NATIVE, t, v);
         v = voucherOf(t, 40, 0);
-        v.sig = signs("bob", hasher.hash(v.voucher));
+        v.sig = signs("bob", hasher.hashVoucher(hasher.hash(t), 40, 0, 0));
         vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.resolve(alice, NATIVE, t, v);
         v = voucherOf(token(METERED, 100, 1), 40, 0);
-        vm.expectRevert(IFulgurHub.BadGrant.selector);
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.resolve(alice, NATIVE, t, v);
     }
 
@@ -164,7 +164,7 @@ contract EndingsTest is Town {
         vm.warp(REDEEM_BY - 2 + GRACE);
         Token[] memory list = only(t);
         vm.expectRevert(IFulgurHub.Undecided.selector);
-        hub.finalise(alice, NATIVE, s.state, list);
+        hub.finalise(alice, NATIVE, openingOf(s.state), list);
         vm.warp(CLAIM_BY);
         ends(s, t, 897);
     }
@@ -181,7 +181,7 @@ contract EndingsTest is Town {
         vm.warp(REDEEM_BY);
         Token[] memory list = only(t);
         vm.expectRevert(IFulgurHub.Undecided.selector);
-        hub.finalise(alice, NATIVE, s.state, list);
+        hub.finalise(alice, NATIVE, openingOf(s.state), list);
         vm.warp(REDEEM_BY - 1 + GRACE);
         ends(s, t, 897);
     }
@@ -220,7 +220,7 @@ contract EndingsTest is Town {
         vm.warp(REDEEM_BY - 1);
         Token[] memory list = only(t);
         vm.expectRevert(IFulgurHub.Undecided.selector);
-        hub.finalise(alice, NATIVE, s.state, list);
+        hub.finalise(alice, NATIVE, openingOf(s.state), list);
         vm.warp(REDEEM_BY);
         ends(s, t, 1000);
     }
@@ -234,29 +234,29 @@ contract EndingsTest is Town {
         vm.warp(CLAIM_BY);
         Token[] memory wrong = only(list[0]);
         vm.expectRevert(IFulgurHub.BadTokens.selector);
-        hub.finalise(alice, NATIVE, s.state, wrong);
+        hub.finalise(alice, NATIVE, openingOf(s.state), wrong);
         wrong = new Token[](2);
         (wrong[0], wrong[1]) = (list[1], list[0]);
         vm.expectRevert(IFulgurHub.BadTokens.selector);
-        hub.finalise(alice, NATIVE, s.state, wrong);
+        hub.finalise(alice, NATIVE, openingOf(s.state), wrong);
         (wrong[0], wrong[1]) = (list[0], list[0]);
         vm.expectRevert(IFulgurHub.BadTokens.selector);
-        hub.finalise(alice, NATIVE, s.state, wrong);
+        hub.finalise(alice, NATIVE, openingOf(s.state), wrong);
         Token memory other = token(OFF, 30, 2);
         (wrong[0], wrong[1]) = hasher.hash(other) < hasher.hash(list[0]) ? (other, list[0]) : (list[0], other);
         vm.expectRevert(IFulgurHub.BadTokens.selector);
-        hub.finalise(alice, NATIVE, s.state, wrong);
-        hub.finalise(alice, NATIVE, s.state, list);
+        hub.finalise(alice, NATIVE, openingOf(s.state), wrong);
+        hub.finalise(alice, NATIVE, openingOf(s.state), list);
         assertEq(hub.balanceOf(alice, NATIVE), 1000, "alice");
     }
 
     function test_finalise_reverts() public {
         Signed memory s = plain("alice", 1, 500);
         vm.expectRevert(IFulgurHub.NotClosing.selector);
-        hub.finalise(alice, NATIVE, s.state, new Token[](0));
+        hub.finalise(alice, NATIVE, openingOf(s.state), new Token[](0));
         closeAt(s);
         vm.expectRevert(IFulgurHub.TooEarly.selector);
-        hub.finalise(alice, NATIVE, s.state, new Token[](0));
+        hub.finalise(alice, NATIVE, openingOf(s.state), new Token[](0));
     }
 
     function test_a_new_channel_has_a_new_id_and_old_words_mean_nothing_in_it() public {

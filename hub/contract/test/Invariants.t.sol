@@ -107,7 +107,7 @@ contract Handler is Town {
 
     function credit(uint256 seed) external {
         Token memory t = tokens[seed % 4];
-        try hub.credit(bob, NATIVE, t) {
+        try hub.credit(bob, NATIVE, idsOf(t)) {
             paid[hasher.hash(t)] += 1;
         } catch {}
         look();
@@ -117,8 +117,8 @@ contract Handler is Town {
         AttachToken memory a = executes(tokens[2]);
         a.state = aliceStates[2].state;
         a.payer = aliceStates[2].client;
-        a.grant.payerState = hasher.hash(a.state);
-        a.hub = hubSigns(hasher.hash(a.grant));
+        a.payerState = hasher.hash(a.state);
+        a.hub = hubSigns(hasher.hashGrant(hasher.hash(tokens[2]), 0, a.payerState));
         try hub.attachToken(a) {
             paid[hasher.hash(tokens[2])] += 1;
         } catch {}
@@ -137,7 +137,7 @@ contract Handler is Town {
     function finalise(uint256 seed) external {
         (address client, Signed memory s) = stateOf(seed);
         Token[] memory list = client == alice ? only(tokens[(seed >> 1) % 4]) : new Token[](0);
-        try hub.finalise(client, NATIVE, s.state, list) {} catch {}
+        try hub.finalise(client, NATIVE, openingOf(s.state), list) {} catch {}
         try hub.finalise(client, NATIVE) {} catch {}
         look();
     }
@@ -171,7 +171,7 @@ contract Handler is Town {
     function ends() external returns (bool) {
         vm.warp(block.timestamp + 100 * GRACE);
         for (uint256 i = 0; i < 4; ++i) {
-            try hub.credit(bob, NATIVE, tokens[i]) {} catch {}
+            try hub.credit(bob, NATIVE, idsOf(tokens[i])) {} catch {}
         }
         return ended(alice, aliceStates) && ended(bob, bobStates);
     }
@@ -183,7 +183,7 @@ contract Handler is Town {
         } catch {}
         for (uint256 i = 0; i < 4; ++i) {
             Token[] memory list = client == alice ? only(tokens[i]) : new Token[](0);
-            try hub.finalise(client, NATIVE, states[i].state, list) {
+            try hub.finalise(client, NATIVE, openingOf(states[i].state), list) {
                 return true;
             } catch {}
         }

@@ -29,13 +29,11 @@ contract RedemptionsTest is Town {
         redeem(r);
         refused(r, IFulgurHub.NotMore.selector);
         vm.warp(START + GRACE - 1);
-        vm.expectRevert(IFulgurHub.TooEarly.selector);
-        hub.credit(bob, NATIVE, t);
+        refusesCredit(bob, t, IFulgurHub.TooEarly.selector);
         vm.warp(START + GRACE);
         refused(r, IFulgurHub.AlreadyDone.selector);
-        hub.credit(bob, NATIVE, t);
-        vm.expectRevert(IFulgurHub.NotPending.selector);
-        hub.credit(bob, NATIVE, t);
+        hub.credit(bob, NATIVE, idsOf(t));
+        refusesCredit(bob, t, IFulgurHub.NotPending.selector);
         refused(r, IFulgurHub.AlreadyDone.selector);
         Channel memory row = hub.channelOf(bob, NATIVE);
         assertEq(row.clientIn, 130, "to the client");
@@ -60,10 +58,13 @@ contract RedemptionsTest is Town {
         vm.expectRevert(IFulgurHub.WrongChannel.selector);
         hub.redeemToken(r);
         r = redeemOf(t, 0, 0);
-        r.grant.token = 0;
-        refused(r, IFulgurHub.BadGrant.selector);
+        r.payeeSeq = 1;
+        refused(r, IFulgurHub.BadSignature.selector);
+        r = redeemOf(token(OFF, 101, 0), 0, 0);
+        r.token = t;
+        refused(r, IFulgurHub.BadSignature.selector);
         r = redeemOf(t, 0, 0);
-        r.hub = hubSignsAs("bob", hasher.hash(r.grant));
+        r.hub = hubSignsAs("bob", hasher.hashGrant(hasher.hash(t), 0, r.payerState));
         refused(r, IFulgurHub.BadSignature.selector);
         t.condition = sha256(abi.encodePacked(bytes32(uint256(7))));
         r = redeemOf(t, 0, 0);
@@ -87,22 +88,27 @@ contract RedemptionsTest is Town {
         Redeem memory r = redeemOf(t, 0, 0);
         vm.expectRevert(IFulgurHub.NotAllowed.selector);
         hub.redeemToken(r);
-        r.auth = RedeemAuth(hasher.hash(t), address(this), START + 1);
-        r.authSig = signs("alice", hasher.hash(r.auth));
+        Sig memory wrong = leaves("alice", t, address(this));
         vm.expectRevert(IFulgurHub.BadSignature.selector);
-        hub.redeemToken(r);
-        r.authSig = signs("bob", hasher.hash(r.auth));
+        hub.redeemToken(r, START + 1, wrong);
+        Sig memory right = leaves("bob", t, address(this));
         vm.prank(carol);
-        vm.expectRevert(IFulgurHub.NotAllowed.selector);
-        hub.redeemToken(r);
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
+        hub.redeemToken(r, START + 1, right);
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
+        hub.redeemToken(r, START + 2, right);
+        Redeem memory other = redeemOf(token(OFF, 100, 1), 1, 0);
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
+        hub.redeemToken(other, START + 1, right);
         vm.warp(START + 1);
         vm.expectRevert(IFulgurHub.TooLate.selector);
-        hub.redeemToken(r);
+        hub.redeemToken(r, START + 1, right);
         vm.warp(START);
-        hub.redeemToken(r);
-        r.auth.token = 0;
-        vm.expectRevert(IFulgurHub.NotAllowed.selector);
-        hub.redeemToken(r);
+        hub.redeemToken(r, START + 1, right);
+    }
+
+    function leaves(string memory payee, Token memory t, address submitter) private view returns (Sig memory) {
+        return signs(payee, hasher.hashAuth(hasher.hash(t), submitter, START + 1));
     }
 
     function test_a_larger_voucher_replaces_and_begins_the_grace_period_anew() public {
@@ -111,7 +117,7 @@ contract RedemptionsTest is Town {
         vm.warp(START + 60);
         refused(redeemOf(t, 0, 40), IFulgurHub.NotMore.selector);
         redeem(redeemOf(t, 0, 50));
-        Redemption memory found = hub.redemptionOf(hasher.hash(t));
+        Redemption memory found = redemptionOf(t);
         assertEq(found.amount, 50, "amount");
         assertEq(found.creditAt, START + 60 + GRACE, "anew");
         assertEq(hub.channelOf(bob, NATIVE).redeeming, 1, "one");
@@ -124,14 +130,14 @@ contract RedemptionsTest is Town {
         refused(redeemOf(t, 0, 101), IFulgurHub.BadAmount.selector);
         refused(redeemOf(t, 0, 0), IFulgurHub.BadAmount.selector);
         Redeem memory r = redeemOf(t, 0, 40);
-        r.voucherSig = signs("alice", hasher.hash(r.voucher));
+        r.voucherSig = redeemOf(token(METERED, 100, 1), 0, 40).voucherSig;
         refused(r, IFulgurHub.BadSignature.selector);
         r = redeemOf(t, 0, 40);
-        r.voucher.token = 0;
-        refused(r, IFulgurHub.BadGrant.selector);
+        r.cumulative = 41;
+        refused(r, IFulgurHub.BadSignature.selector);
         r = redeemOf(t, 0, 40);
-        r.voucher.condition = sha256(abi.encodePacked(bytes32(uint256(7))));
-        r.voucherSig = signs("vouchers", hasher.hash(r.voucher));
+        r.condition = sha256(abi.encodePacked(bytes32(uint256(7))));
+        r.voucherSig = vouches(r);
         refused(r, IFulgurHub.BadPreimage.selector);
         r.preimage = bytes32(uint256(7));
         redeem(r);
@@ -149,10 +155,9 @@ contract RedemptionsTest is Town {
         vm.warp(START + GRACE - 1);
         hub.argueRedemptionToken(bob, NATIVE, s, list);
         assertEq(hub.channelOf(bob, NATIVE).redeeming, 0, "none left");
-        assertTrue(hub.redemptionOf(hasher.hash(list[1])).status == RedemptionStatus.Void, "void");
+        assertTrue(redemptionOf(list[1]).status == RedemptionStatus.Void, "void");
         refused(redeemOf(list[0], 0, 0), IFulgurHub.AlreadyDone.selector);
-        vm.expectRevert(IFulgurHub.NotPending.selector);
-        hub.credit(bob, NATIVE, list[0]);
+        refusesCredit(bob, list[0], IFulgurHub.NotPending.selector);
     }
 
     function test_argue_redemption_reverts() public {
@@ -168,7 +173,7 @@ contract RedemptionsTest is Town {
     }
 
     function pending(Token memory t) private view returns (bool) {
-        return hub.redemptionOf(hasher.hash(t)).status == RedemptionStatus.Pending;
+        return redemptionOf(t).status == RedemptionStatus.Pending;
     }
 
     function test_what_cannot_be_defeated_is_passed_over_and_holds_up_nothing() public {
@@ -187,7 +192,7 @@ contract RedemptionsTest is Town {
         assertTrue(pending(t), "too late");
         vm.warp(START + GRACE - 1);
         hub.argueRedemptionToken(bob, NATIVE, s, list);
-        assertTrue(hub.redemptionOf(hasher.hash(t)).status == RedemptionStatus.Void, "void");
+        assertTrue(redemptionOf(t).status == RedemptionStatus.Void, "void");
         assertEq(hub.channelOf(bob, NATIVE).redeeming, 0, "counted once");
     }
 
@@ -206,30 +211,27 @@ contract RedemptionsTest is Town {
         vm.expectRevert(IFulgurHub.RedemptionsPending.selector);
         hub.closeLast(bob, NATIVE, last);
         vm.warp(START + 50 + GRACE);
-        hub.credit(bob, NATIVE, t);
+        hub.credit(bob, NATIVE, idsOf(t));
         hub.finalise(bob, NATIVE);
         assertEq(hub.balanceOf(bob, NATIVE), 130, "bob");
     }
 
     function test_credit_reverts() public {
         Token memory t = token(OFF, 100, 0);
-        vm.expectRevert(IFulgurHub.NoChannel.selector);
-        hub.credit(carol, NATIVE, t);
-        vm.expectRevert(IFulgurHub.WrongChannel.selector);
-        hub.credit(alice, NATIVE, t);
-        vm.expectRevert(IFulgurHub.NotPending.selector);
-        hub.credit(bob, NATIVE, t);
+        refusesCredit(carol, t, IFulgurHub.NoChannel.selector);
+        refusesCredit(alice, t, IFulgurHub.NotPending.selector);
+        refusesCredit(bob, t, IFulgurHub.NotPending.selector);
     }
 
     /// Bob redeems a token and is paid, then his channel ends by a state that does not know of it.
     function creditAndEnd(Token memory t, Signed memory s) private {
         redeem(redeemOf(t, 0, 0));
         vm.warp(START + GRACE);
-        hub.credit(bob, NATIVE, t);
+        hub.credit(bob, NATIVE, idsOf(t));
         vm.prank(bob);
         hub.close(bob, NATIVE, s);
         vm.warp(START + 2 * GRACE);
-        hub.finalise(bob, NATIVE, s.state, new Token[](0));
+        hub.finalise(bob, NATIVE, openingOf(s.state), new Token[](0));
     }
 
     function test_1_6_a_credited_redemption_beyond_the_state_moves_from_hub_to_client() public {

@@ -13,7 +13,7 @@ contract StatesTest is Town {
     }
 
     function finaliseAs(Signed memory s) private {
-        hub.finalise(alice, NATIVE, s.state, new Token[](0));
+        hub.finalise(alice, NATIVE, openingOf(s.state), new Token[](0));
     }
 
     function test_1_7_without_a_state_everybody_gets_what_was_put_in() public {
@@ -105,8 +105,8 @@ contract StatesTest is Town {
         vm.expectRevert(IFulgurHub.NoChannel.selector);
         hub.argueClosure(carol, NATIVE, s);
         bad = plain("alice", 1, 700);
-        bad.granted = true;
-        vm.expectRevert(IFulgurHub.BadGrant.selector);
+        bad.granted = bytes32(uint256(1));
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.argueClosure(alice, NATIVE, bad);
     }
 
@@ -121,9 +121,9 @@ contract StatesTest is Town {
     function test_a_grant_counts_as_the_hubs_signature() public {
         Token memory t = token(OFF, 100, 0);
         Signed memory s = detached(t);
-        s.granted = true;
-        s.grant = grantOf(t, 0);
-        s.hub = hubSigns(hasher.hash(s.grant));
+        s.granted = hasher.hash(t);
+        s.payeeSeq = 5;
+        s.hub = hubSigns(hasher.hashGrant(s.granted, 5, hasher.hash(s.state)));
         hub.argueClosure(alice, NATIVE, s);
         assertEq(hub.channelOf(alice, NATIVE).seq, 1, "enforced");
     }
@@ -286,6 +286,10 @@ contract StatesTest is Town {
         hub.attachToken(a);
     }
 
+    function grantHash(AttachToken memory a) private view returns (bytes32) {
+        return hasher.hashGrant(hasher.hash(a.token), a.payeeSeq, a.payerState);
+    }
+
     function test_on_token_reverts() public {
         Token memory t = token(ON, 100, 0);
         AttachToken memory a = executes(t);
@@ -304,15 +308,16 @@ contract StatesTest is Town {
         hub.attachToken(a);
         t = token(ON, 100, 0);
         a = executes(t);
-        a.grant.token = 0;
-        vm.expectRevert(IFulgurHub.BadGrant.selector);
+        a.payeeSeq = 1;
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.attachToken(a);
         a = executes(t);
-        a.grant.payerState = 0;
-        vm.expectRevert(IFulgurHub.BadGrant.selector);
+        a.hub = hubSigns(hasher.hashGrant(hasher.hash(t), 0, 0));
+        a.payerState = 0;
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.attachToken(a);
         a = executes(t);
-        a.hub = hubSignsAs("alice", hasher.hash(a.grant));
+        a.hub = hubSignsAs("alice", grantHash(a));
         vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.attachToken(a);
         a = executes(t);
@@ -351,10 +356,10 @@ contract StatesTest is Town {
         AttachToken memory a = executes(t);
         hub.argueClosure(alice, NATIVE, s);
         a.payer.r = 0;
-        a.hub = hubSignsAs("alice", hasher.hash(a.grant));
+        a.hub = hubSignsAs("alice", grantHash(a));
         vm.expectRevert(IFulgurHub.BadSignature.selector);
         hub.attachToken(a);
-        a.hub = hubSigns(hasher.hash(a.grant));
+        a.hub = hubSigns(grantHash(a));
         hub.attachToken(a);
         assertEq(hub.balanceOf(carol, NATIVE), 100, "carol");
         Signed memory settled = plain("alice", 2, 897);
@@ -377,8 +382,8 @@ contract StatesTest is Town {
         a.state.seq = 2;
         Signed memory s = both("alice", a.state);
         a.payer = s.client;
-        a.grant = Grant(hasher.hash(again), 0, hasher.hash(a.state));
-        a.hub = hubSigns(hasher.hash(a.grant));
+        a.payerState = hasher.hash(a.state);
+        a.hub = hubSigns(grantHash(a));
         vm.expectRevert(IFulgurHub.Insufficient.selector);
         hub.attachToken(a);
     }

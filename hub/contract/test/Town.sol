@@ -17,31 +17,39 @@ contract Hasher {
     }
 
     function hash(State calldata x) external pure returns (bytes32) {
-        return Words.hash(x);
-    }
-
-    function hash(Receipt calldata x) external pure returns (bytes32) {
-        return Words.hash(x);
+        return Words.hash(x, Words.hash(x.ops));
     }
 
     function hash(Token calldata x) external pure returns (bytes32) {
         return Words.hash(x);
     }
 
-    function hash(Grant calldata x) external pure returns (bytes32) {
-        return Words.hash(x);
-    }
-
-    function hash(Voucher calldata x) external pure returns (bytes32) {
-        return Words.hash(x);
-    }
-
-    function hash(RedeemAuth calldata x) external pure returns (bytes32) {
-        return Words.hash(x);
-    }
-
     function hash(ChannelOffer calldata x) external pure returns (bytes32) {
         return Words.hash(x);
+    }
+
+    function hashState(bytes32 channel, uint48 seq, bool last, bytes32 balances, bytes32 ops)
+        external
+        pure
+        returns (bytes32)
+    {
+        return Words.hashState(channel, seq, last, balances, ops);
+    }
+
+    function hashGrant(bytes32 token, uint48 payeeSeq, bytes32 payerState) external pure returns (bytes32) {
+        return Words.hashGrant(token, payeeSeq, payerState);
+    }
+
+    function hashVoucher(bytes32 token, uint128 cumulative, bytes32 usage, bytes32 condition)
+        external
+        pure
+        returns (bytes32)
+    {
+        return Words.hashVoucher(token, cumulative, usage, condition);
+    }
+
+    function hashAuth(bytes32 token, address submitter, uint40 until) external pure returns (bytes32) {
+        return Words.hashAuth(token, submitter, until);
     }
 
     function hashBatch(bytes32 root) external pure returns (bytes32) {
@@ -220,20 +228,21 @@ abstract contract Town is Test {
         return both("alice", state("alice", 1, b));
     }
 
-    function grantOf(Token memory t, uint48 payeeSeq) internal view returns (Grant memory) {
-        return Grant(hasher.hash(t), payeeSeq, hasher.hash(detached(t).state));
-    }
-
     function redeemOf(Token memory t, uint48 payeeSeq, uint128 vouched) internal view returns (Redeem memory r) {
         r.client = bob;
         r.asset = NATIVE;
         r.token = t;
-        r.grant = grantOf(t, payeeSeq);
-        r.hub = hubSigns(hasher.hash(r.grant));
+        r.payeeSeq = payeeSeq;
+        r.payerState = hasher.hash(detached(t).state);
+        r.hub = hubSigns(hasher.hashGrant(hasher.hash(t), payeeSeq, r.payerState));
         if (t.kind == METERED) {
-            r.voucher = Voucher(hasher.hash(t), vouched, 0, 0);
-            r.voucherSig = signs("vouchers", hasher.hash(r.voucher));
+            r.cumulative = vouched;
+            r.voucherSig = vouches(r);
         }
+    }
+
+    function vouches(Redeem memory r) internal view returns (Sig memory) {
+        return signs("vouchers", hasher.hashVoucher(hasher.hash(r.token), r.cumulative, r.usage, r.condition));
     }
 
     /// Bob's state with this number that attaches a token.
@@ -251,9 +260,14 @@ abstract contract Town is Test {
 
     function receiptOf(Signed memory signed) internal view returns (ReceiptEvidence memory e) {
         State memory s = signed.state;
-        e.receipt = Receipt(s.channel, s.seq, s.last, hasher.hash(s.balances), s.ops);
-        e.sig = signed.client;
         e.payee = bob;
+        (e.seq, e.last, e.balances, e.ops) = (s.seq, s.last, hasher.hash(s.balances), s.ops);
+        e.sig = signed.client;
+    }
+
+    function openingOf(State memory s) internal view returns (Opening memory) {
+        // No call where there is nothing to hash: it may follow an expectRevert.
+        return Opening(s.last, s.balances, s.ops.length == 0 ? keccak256("") : hasher.hash(s.ops));
     }
 
     function voucherOf(Token memory t, uint128 amount, bytes32 condition)
@@ -261,8 +275,23 @@ abstract contract Town is Test {
         view
         returns (VoucherEvidence memory e)
     {
-        e.voucher = Voucher(hasher.hash(t), amount, 0, condition);
-        e.sig = signs("vouchers", hasher.hash(e.voucher));
+        (e.cumulative, e.condition) = (amount, condition);
+        e.sig = signs("vouchers", hasher.hashVoucher(hasher.hash(t), amount, 0, condition));
+    }
+
+    function redemptionOf(Token memory t) internal view returns (Redemption memory) {
+        return hub.redemptionOf(t.payee, hasher.hash(t));
+    }
+
+    function idsOf(Token memory t) internal view returns (bytes32[] memory ids) {
+        ids = new bytes32[](1);
+        ids[0] = hasher.hash(t);
+    }
+
+    function refusesCredit(address client, Token memory t, bytes4 reason) internal {
+        bytes32[] memory ids = idsOf(t);
+        vm.expectRevert(reason);
+        hub.credit(client, NATIVE, ids);
     }
 
     function only(Token memory t) internal pure returns (Token[] memory list) {
@@ -274,8 +303,8 @@ abstract contract Town is Test {
         Signed memory payer = detached(t);
         a.client = alice;
         a.token = t;
-        a.grant = Grant(hasher.hash(t), 0, hasher.hash(payer.state));
-        a.hub = hubSigns(hasher.hash(a.grant));
+        a.payerState = hasher.hash(payer.state);
+        a.hub = hubSigns(hasher.hashGrant(hasher.hash(t), 0, a.payerState));
         a.state = payer.state;
         a.payer = payer.client;
         a.proof = new bytes32[](0);

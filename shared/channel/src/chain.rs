@@ -4,7 +4,7 @@ use alloy_primitives::Address;
 
 use crate::contract::{Owner, Redemption, Row};
 use crate::id::{Amount, ChannelId, Time, TokenId};
-use crate::message::State;
+use crate::message::Opening;
 
 /// A view of the contract, kept by whoever watches it.
 ///
@@ -27,7 +27,7 @@ pub trait Chain {
     /// The largest claim on a token of a payer.
     fn claim(&self, payer: ChannelId, token: TokenId) -> Amount;
     /// The state that the contract enforces, as its event showed it; none for the implicit one.
-    fn enforced(&self, owner: Owner) -> Option<State>;
+    fn enforced(&self, owner: Owner) -> Option<Opening>;
     /// Whose channel this is; also of one that has ended, while tokens to it can be claimed.
     fn owner(&self, channel: ChannelId) -> Option<Owner>;
     /// Its epoch.

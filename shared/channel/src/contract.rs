@@ -151,7 +151,7 @@ impl<R: Rules> Contract<R> {
             Call::Argue { owner, signed } => self.argue(*owner, signed, env),
             Call::Redeem(redeem) => self.redeem(redeem, env),
             Call::ArgueRedemption { owner, signed, tokens } => self.argue_redemption(*owner, signed, tokens, env),
-            Call::Credit { owner, token } => self.credit(*owner, token, env),
+            Call::Credit { owner, tokens } => self.credit(*owner, tokens, env),
             Call::Resolve { owner, token, evidence } => self.resolve(*owner, token, evidence, env),
             Call::Finalise(finalise) => self.finalise(finalise, env),
             Call::Withdraw { asset, amount } => self.withdraw(*asset, *amount, env),

@@ -16,5 +16,8 @@ pub const OPS: usize = 64;
 /// Redemptions that one call defeats: far below a block's gas, so that many of them cannot make the call fail.
 pub const REDEMPTIONS: usize = 32;
 
+/// Epochs of one client and asset: 16 bits of the contract's row. At a channel a day, 179 years.
+pub const EPOCHS: u32 = 65_535;
+
 /// Seconds after which the newest block is too old to decide anything by: several blocks of any chain in use.
 pub const HEAD_AGE: u64 = 60;

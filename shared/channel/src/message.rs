@@ -8,7 +8,7 @@ mod voucher;
 
 pub use grant::{Grant, RedeemAuth};
 pub use offer::{Batch, ChannelOffer};
-pub use state::{Balances, Op, OpKind, Receipt, State};
+pub use state::{Balances, Op, OpKind, Opening, Receipt, State};
 pub use token::{Token, TokenKind};
 pub use voucher::Voucher;
 

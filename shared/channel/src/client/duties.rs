@@ -112,7 +112,7 @@ impl Client {
     fn credit<C: Chain, K, R: Rules>(&self, token: &Token, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
         let redemption = ctx.chain.redemption(token.id())?;
         (redemption.status == RedemptionStatus::Pending && redemption.is_credited(ctx.chain.now()))
-            .then(|| Call::Credit { owner: self.owner, token: token.clone() })
+            .then(|| Call::Credit { owner: self.owner, tokens: vec![token.id()] })
     }
 
     fn finalise<C: Chain, K, R: Rules>(&self, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {

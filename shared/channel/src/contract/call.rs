@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, B256};
 
 use super::Owner;
-use crate::id::Amount;
-use crate::message::{ChannelOffer, Grant, Receipt, RedeemAuth, State, Token, Voucher};
+use crate::id::{Amount, TokenId};
+use crate::message::{ChannelOffer, Grant, Opening, Receipt, RedeemAuth, State, Token, Voucher};
 use crate::sign::{HubSignature, Signature};
 use crate::transition::Side;
 
@@ -101,8 +101,8 @@ pub struct Redeem {
 pub struct Finalise {
     /// Whose channel.
     pub owner: Owner,
-    /// The state that the contract enforces; none for the implicit one.
-    pub enforced: Option<State>,
+    /// The state that the contract enforces, opened; none for the implicit one.
+    pub enforced: Option<Opening>,
     /// All its pending tokens, in ascending order of their ids.
     pub tokens: Vec<Token>,
 }
@@ -182,12 +182,12 @@ pub enum Call {
     },
     /// Starts a redemption, or raises it.
     Redeem(Box<Redeem>),
-    /// Ends a redemption that nobody has defeated in time.
+    /// Writes down redemptions that nobody has defeated in time.
     Credit {
         /// The payee.
         owner: Owner,
-        /// The token.
-        token: Token,
+        /// Their tokens.
+        tokens: Vec<TokenId>,
     },
     /// Records a claim on a token of a closing payer.
     Resolve {

@@ -57,7 +57,7 @@ impl<R: Rules> Contract<R> {
                 HubWord::State(hub) => self.check_hub(state.digest(&self.domain), hub, env)?,
                 HubWord::Grant(grant, hub) => {
                     if grant.payer_state != state.hash() {
-                        return Err(Revert::BadGrant);
+                        return Err(Revert::BadSignature);
                     }
                     self.check_hub(grant.digest(&self.domain), hub, env)?;
                 }
@@ -202,14 +202,11 @@ impl<R: Rules> Contract<R> {
         if self.redemptions.contains_key(&id) {
             return Err(Revert::AlreadyDone);
         }
-        if grant.token != id {
-            return Err(Revert::BadGrant);
-        }
         if !row.enforces(state) {
             let hub = HubWord::Grant(*grant, hub.clone());
             let signed = Signed { state: state.clone(), client: *client, hub };
             self.enforce(*owner, &mut row, &signed, env)?;
-        } else {
+        } else if grant.token == id {
             self.check_hub(grant.digest(&self.domain), hub, env)?;
         }
         let count = usize::from(state.balances.pending_count);
@@ -225,6 +222,7 @@ impl<R: Rules> Contract<R> {
             amount: token.value,
             credit_at: env.now,
             payee_seq: grant.payee_seq,
+            payee: token.payee,
             status: RedemptionStatus::Executed,
         };
         self.redemptions.insert(id, done);
@@ -254,7 +252,7 @@ impl<R: Rules> Contract<R> {
             row.status = Status::Open;
             self.enforce(owner, &mut row, signed, env)?;
         }
-        self.end(owner, row, Some(state), &[])
+        self.end(owner, row, Some(&state.balances), &[])
     }
 
     /// Rule 3 switched off.

@@ -36,8 +36,6 @@ pub enum Revert {
     BadTokens,
     #[error("BadProof: the token is not pending in the state")]
     BadProof,
-    #[error("BadGrant: the grant is for another token or state")]
-    BadGrant,
     #[error("WrongKind: not for this kind of token")]
     WrongKind,
     #[error("BadAmount: more than the token carries, or nothing")]

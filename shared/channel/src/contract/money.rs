@@ -4,6 +4,7 @@ use alloy_primitives::Address;
 
 use super::{Contract, Env, Owner, Revert, Row, Status};
 use crate::id::{Amount, Time};
+use crate::limits;
 use crate::message::{ChannelOffer, Message};
 use crate::rules::{Rule, Rules};
 use crate::sign::{HubSignature, Recover};
@@ -42,7 +43,8 @@ impl<R: Rules> Contract<R> {
         if row.status != Status::None {
             return Err(Revert::NotOpen);
         }
-        if offer.epoch != row.epoch {
+        // The last epoch is never opened, so that every channel can end into a next one.
+        if offer.epoch != row.epoch || offer.epoch >= limits::EPOCHS {
             return Err(Revert::WrongEpoch);
         }
         if env.now >= offer.valid_until {

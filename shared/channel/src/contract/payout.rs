@@ -2,7 +2,7 @@
 
 use super::{Contract, Env, Finalise, Owner, Redemption, RedemptionStatus, Revert, Row, Status};
 use crate::id::{Amount, Seq, Time, TokenId};
-use crate::message::{State, Token, TokenKind};
+use crate::message::{Balances, Opening, Token, TokenKind};
 use crate::rules::{Rule, Rules};
 use crate::sign::Recover;
 use crate::tree::{is_sorted, pending_root};
@@ -34,10 +34,9 @@ impl Outcome {
 /// carried out belongs to the side that booked it; a credited redemption beyond the state has moved from hub to client. Where
 /// the parties signed what cannot be, shares are clamped: it never reverts and never pays more than the channel holds (rule 2).
 #[must_use]
-pub fn payout(row: &Row, state: Option<&State>, outcomes: &[Outcome]) -> Amount {
+pub fn payout(row: &Row, state: Option<&Balances>, outcomes: &[Outcome]) -> Amount {
     let locked = row.locked();
-    let Some(state) = state else { return row.client_in.min(locked) };
-    let balances = &state.balances;
+    let Some(balances) = state else { return row.client_in.min(locked) };
     let mut client = balances.client.0;
     client = client.saturating_add(row.client_in.beyond(balances.client_in).0);
     client = client.saturating_add(balances.client_out.0);
@@ -87,10 +86,11 @@ impl<R: Rules> Contract<R> {
         if row.redeeming > 0 {
             return Err(Revert::RedemptionsPending);
         }
-        let state = row.check_opening(enforced.as_ref())?;
+        row.check_opening(self.channel_id(owner, row.epoch), enforced.as_ref())?;
+        let state = enforced.as_ref().map(|Opening { balances, .. }| balances);
         let ids: Vec<TokenId> = tokens.iter().map(Token::id).collect();
         let (count, root) =
-            state.map_or_else(Default::default, |s| (s.balances.pending_count, s.balances.pending_root));
+            state.map_or_else(Default::default, |balances| (balances.pending_count, balances.pending_root));
         if ids.len() != usize::from(count) || !is_sorted(&ids) || pending_root(&ids) != root {
             return Err(Revert::BadTokens);
         }
@@ -110,7 +110,7 @@ impl<R: Rules> Contract<R> {
         &mut self,
         owner: Owner,
         row: Row,
-        state: Option<&State>,
+        state: Option<&Balances>,
         outcomes: &[Outcome],
     ) -> Result<(), Revert> {
         if !self.rules.hold(Rule::R13) && self.refusing.contains(&owner.client) {

@@ -1,5 +1,7 @@
 //! Redemption: the payee gets a granted token from the hub's share of its own channel (rule 8).
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::B256;
 use sha2::{Digest as _, Sha256};
 
@@ -28,14 +30,11 @@ impl<R: Rules> Contract<R> {
         signature: &Signature,
         keys: &impl Recover,
     ) -> Result<Amount, Revert> {
-        if voucher.token != id {
-            return Err(Revert::BadGrant);
-        }
         if voucher.cumulative > token.value || voucher.cumulative.is_zero() {
             return Err(Revert::BadAmount);
         }
         let signer = keys.recover(voucher.digest(&self.domain), signature);
-        if signer == Some(token.voucher_key) { Ok(voucher.cumulative) } else { Err(Revert::BadSignature) }
+        if voucher.token == id && signer == Some(token.voucher_key) { Ok(voucher.cumulative) } else { Err(Revert::BadSignature) }
     }
 
     fn check_caller(&self, redeem: &Redeem, id: TokenId, env: &Env<'_, impl Recover>) -> Result<(), Revert> {
@@ -43,14 +42,12 @@ impl<R: Rules> Contract<R> {
             return Ok(());
         }
         let Some((auth, signature)) = &redeem.auth else { return Err(Revert::NotAllowed) };
-        if auth.token != id || auth.submitter != env.caller {
-            return Err(Revert::NotAllowed);
-        }
         if env.now >= auth.until {
             return Err(Revert::TooLate);
         }
         let signer = env.keys.recover(auth.digest(&self.domain), signature);
-        if signer == Some(redeem.owner.client) { Ok(()) } else { Err(Revert::BadSignature) }
+        let ours = auth.token == id && auth.submitter == env.caller;
+        if ours && signer == Some(redeem.owner.client) { Ok(()) } else { Err(Revert::BadSignature) }
     }
 
     fn redeemable(&self, redeem: &Redeem, id: TokenId, keys: &impl Recover) -> Result<Amount, Revert> {
@@ -84,7 +81,7 @@ impl<R: Rules> Contract<R> {
             return Err(Revert::TooLate);
         }
         if grant.token != id {
-            return Err(Revert::BadGrant);
+            return Err(Revert::BadSignature);
         }
         self.check_hub(grant.digest(&self.domain), hub, env)?;
         let amount = self.redeemable(redeem, id, env.keys)?;
@@ -99,32 +96,41 @@ impl<R: Rules> Contract<R> {
             Some(_) => return Err(Revert::AlreadyDone),
         }
         let credit_at = env.now.after(self.terms.grace);
-        let pending = Redemption { amount, credit_at, payee_seq: grant.payee_seq, status: RedemptionStatus::Pending };
-        self.redemptions.insert(id, pending);
+        let (payee, payee_seq, status) = (token.payee, grant.payee_seq, RedemptionStatus::Pending);
+        self.redemptions.insert(id, Redemption { payee, amount, credit_at, payee_seq, status });
         self.rows.insert(*owner, row);
         Ok(())
     }
 
-    pub(super) fn credit(&mut self, owner: Owner, token: &Token, env: &Env<'_, impl Recover>) -> Result<(), Revert> {
-        let id = token.id();
+    pub(super) fn credit(
+        &mut self,
+        owner: Owner,
+        tokens: &[TokenId],
+        env: &Env<'_, impl Recover>,
+    ) -> Result<(), Revert> {
         let mut row = self.row(owner);
         if row.status == Status::None {
             return Err(Revert::NoChannel);
         }
-        if token.payee != self.channel_id(owner, row.epoch).0 {
-            return Err(Revert::WrongChannel);
+        let channel = self.channel_id(owner, row.epoch);
+        let mut credited = BTreeMap::new();
+        for id in tokens {
+            let found = self.redemptions.get(id).filter(|redemption| redemption.payee == channel.0);
+            let mut redemption = match found {
+                Some(found) if found.status == RedemptionStatus::Pending => *found,
+                Some(_) | None => return Err(Revert::NotPending),
+            };
+            if env.now < redemption.credit_at {
+                return Err(Revert::TooEarly);
+            }
+            redemption.status = RedemptionStatus::Credited;
+            charge(&mut row, redemption.amount)?;
+            row.redeeming -= 1;
+            if credited.insert(*id, redemption).is_some() {
+                return Err(Revert::NotPending);
+            }
         }
-        let mut redemption = match self.redemptions.get(&id) {
-            Some(redemption) if redemption.status == RedemptionStatus::Pending => *redemption,
-            Some(_) | None => return Err(Revert::NotPending),
-        };
-        if env.now < redemption.credit_at {
-            return Err(Revert::TooEarly);
-        }
-        redemption.status = RedemptionStatus::Credited;
-        charge(&mut row, redemption.amount)?;
-        row.redeeming -= 1;
-        self.redemptions.insert(id, redemption);
+        self.redemptions.extend(credited);
         self.rows.insert(owner, row);
         Ok(())
     }

@@ -47,10 +47,11 @@ impl<R: Rules> Contract<R> {
                 if token.kind != TokenKind::Off && (token.kind != TokenKind::Metered || self.rules.hold(Rule::R7)) {
                     return Err(Revert::WrongKind);
                 }
-                if self.channel_id(*payee, *epoch).0 != token.payee || receipt.channel.0 != token.payee {
+                if self.channel_id(*payee, *epoch).0 != token.payee {
                     return Err(Revert::WrongChannel);
                 }
-                if env.keys.recover(receipt.state_digest(&self.domain), signature) != Some(payee.client) {
+                let signer = env.keys.recover(receipt.state_digest(&self.domain), signature);
+                if receipt.channel.0 != token.payee || signer != Some(payee.client) {
                     return Err(Revert::BadSignature);
                 }
                 check_preimage(token.condition, *preimage)?;

@@ -1,9 +1,9 @@
 //! What the contract stores.
 
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 
-use crate::id::{Amount, Seq, StateHash, Time};
-use crate::message::State;
+use crate::id::{Amount, ChannelId, Seq, StateHash, Time};
+use crate::message::{Opening, State};
 
 use super::Revert;
 
@@ -19,7 +19,7 @@ pub enum Status {
     Closing,
 }
 
-/// A channel: slots 0 to 4 of the specification's layout.
+/// A channel: slots 0 to 3 of the specification's layout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Closing: newer states are enforced before this time.
@@ -61,11 +61,11 @@ impl Row {
         self.seq > Seq::ZERO && state.hash() == self.enforced
     }
 
-    /// Checks that an opening is the enforced state.
-    pub(super) fn check_opening<'a>(&self, opening: Option<&'a State>) -> Result<Option<&'a State>, Revert> {
+    /// Checks that an opening is the one of the enforced state.
+    pub(super) fn check_opening(&self, channel: ChannelId, opening: Option<&Opening>) -> Result<(), Revert> {
         match opening {
-            None if self.seq == Seq::ZERO => Ok(None),
-            Some(state) if self.enforces(state) => Ok(Some(state)),
+            None if self.seq == Seq::ZERO => Ok(()),
+            Some(opening) if self.seq > Seq::ZERO && opening.hash(channel, self.seq) == self.enforced => Ok(()),
             None | Some(_) => Err(Revert::BadOpening),
         }
     }
@@ -100,6 +100,8 @@ impl Redemption {
 /// A redemption, by token id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Redemption {
+    /// Whom it pays, as the token names it.
+    pub payee: B256,
     /// How much.
     pub amount: Amount,
     /// When it can be credited.

@@ -137,7 +137,7 @@ impl<C: Chain, K: Signer + Recover, R: Rules> Watch<'_, C, K, R> {
     fn credit(&self, token: &HubToken) -> Option<Call> {
         let redemption = self.pending(token.id())?;
         (self.ctx.chain.now() >= redemption.credit_at)
-            .then(|| Call::Credit { owner: self.channel.owner, token: token.token.clone() })
+            .then(|| Call::Credit { owner: self.channel.owner, tokens: vec![token.id()] })
     }
 
     fn finalise(&self, paying: &[HubToken]) -> Option<Call> {

@@ -161,6 +161,13 @@ impl State {
         StateHash(self.struct_hash())
     }
 
+    /// What the contract shows of it once it is enforced.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        let ops = Words::array(self.ops.iter().map(Message::struct_hash));
+        Opening { last: self.last, balances: self.balances.clone(), ops }
+    }
+
     /// The receipt that this state is, once its client has signed it.
     #[must_use]
     pub fn receipt(&self) -> Receipt {
@@ -171,6 +178,28 @@ impl State {
             balances: self.balances.struct_hash(),
             ops: self.ops.clone(),
         }
+    }
+}
+
+/// The enforced state as far as the end of its channel needs it: its event shows it, so that who has lost its store can end the
+/// channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Opening {
+    /// Whether it is the last of its channel.
+    pub last: bool,
+    /// Who owns what.
+    pub balances: Balances,
+    /// Hash of the array of its operations.
+    pub ops: B256,
+}
+
+impl Opening {
+    /// `hashStruct` of the state of a channel with this number and opening.
+    #[must_use]
+    pub fn hash(&self, channel: ChannelId, seq: Seq) -> StateHash {
+        let mut words = Words::of(State::type_hash());
+        words.word(channel).seq(seq).flag(self.last).word(self.balances.struct_hash());
+        StateHash(words.word(self.ops).hash())
     }
 }
 

@@ -9,7 +9,7 @@ use tarefa_channel::client::{Attached, Client};
 use tarefa_channel::contract::{Call, Contract, Env, Owner, Redemption, RedemptionStatus, Revert, Row, Signed, Status};
 use tarefa_channel::hub::{Accepted, Answer, HubChannel, HubToken, Invoice, Proposal, Refusal, Rows, propose};
 use tarefa_channel::id::Digest;
-use tarefa_channel::message::{Batch, Message, Op, OpKind, State, Token, TokenKind};
+use tarefa_channel::message::{Batch, Message, Op, OpKind, Opening, State, Token, TokenKind};
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::{HubSignature, Recover, Signature, Signer};
 use tarefa_channel::terms::Terms;
@@ -120,8 +120,8 @@ impl Chain for Town {
     fn claim(&self, payer: ChannelId, token: TokenId) -> Amount {
         self.contract.claims.get(&(payer, token)).copied().unwrap_or_default()
     }
-    fn enforced(&self, owner: Owner) -> Option<State> {
-        self.openings.get(&owner).cloned()
+    fn enforced(&self, owner: Owner) -> Option<Opening> {
+        self.openings.get(&owner).map(State::opening)
     }
     fn owner(&self, channel: ChannelId) -> Option<Owner> {
         self.channels.get(&channel).map(|row| row.owner)

@@ -88,7 +88,7 @@ impl World {
         if row.status == Status::Closing && self.now >= row.closes_at && row.redeeming == 0 {
             let enforced = self.openings.get(&owner).cloned();
             let tokens = enforced.as_ref().map_or_else(Vec::new, |state| pending_tokens(state, scenario));
-            let finalise = Finalise { owner, enforced, tokens };
+            let finalise = Finalise { owner, enforced: enforced.as_ref().map(State::opening), tokens };
             calls.push((closer, Call::Finalise(Box::new(finalise))));
         }
     }
@@ -109,7 +109,7 @@ impl World {
         let pending = self.contract.redemptions.get(&id).map(|redemption| redemption.status);
         if pending == Some(RedemptionStatus::Pending) {
             if scenario.honest != Party::Alice {
-                calls.push((SIGNER, Call::Credit { owner: BOBS, token: token.clone() }));
+                calls.push((SIGNER, Call::Credit { owner: BOBS, tokens: vec![id] }));
             }
             let enforced = self.contract.row(BOBS).seq;
             for signed in self.known[&BOBS].iter().filter(|signed| may_void(scenario, signed.state.seq, enforced)) {

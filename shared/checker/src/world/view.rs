@@ -4,7 +4,7 @@ use tarefa_channel::Address;
 use tarefa_channel::chain::Chain;
 use tarefa_channel::contract::{Owner, Redemption, RedemptionStatus, Row};
 use tarefa_channel::id::{Amount, ChannelId, Time, TokenId};
-use tarefa_channel::message::State;
+use tarefa_channel::message::{Opening, State};
 
 use super::World;
 use crate::scenario::{ALICES, BOBS, Scenario, channel};
@@ -55,8 +55,8 @@ impl Chain for View<'_> {
         self.world.contract.claims.get(&(payer, token)).copied().unwrap_or_default()
     }
 
-    fn enforced(&self, owner: Owner) -> Option<State> {
-        self.world.openings.get(&owner).cloned()
+    fn enforced(&self, owner: Owner) -> Option<Opening> {
+        self.world.openings.get(&owner).map(State::opening)
     }
 
     fn owner(&self, id: ChannelId) -> Option<Owner> {
