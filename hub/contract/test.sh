@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The contract: pinned tools, every forge test, and the committed artifact rebuilt bit for bit.
+# The contract: pinned tools, every forge test, coverage, gas, and the committed artifact rebuilt bit for bit.
 set -euo pipefail
 cd "$(dirname "$0")"
 npm ci --no-audit --no-fund --silent
@@ -10,3 +10,8 @@ forge=node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 # What transactions cost, as whole ones: any drift from snapshots/gas.json fails.
 FORGE_SNAPSHOT_CHECK=true "$forge" test --isolate --match-contract GasTest
 node artifact.mjs --check
+# Every guard is one that the last mutation run has taken away (`node mutate.mjs`, a quarter of an hour).
+node mutate.mjs --check
+trap 'rm -f lcov.info' EXIT
+"$forge" coverage --ir-minimum --no-match-path 'test/{Invariants,Gas}.t.sol' --report lcov >/dev/null
+node coverage.mjs

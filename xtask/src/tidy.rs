@@ -13,11 +13,14 @@ use serde_json::Value;
 use crate::build;
 
 /// Who may depend on whom, inside the workspace. Development dependencies count too, but for the simulator.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("tarefa-protocol", &[]),
     ("tarefa-ledger", &[]),
     ("tarefa-channel", &[]),
     ("tarefa-checker", &["tarefa-channel"]),
+    // Its tests run the contract on the development chain.
+    ("tarefa-chain", &["tarefa-channel", "tarefa-evm"]),
+    ("tarefa-evm", &[]),
     ("tarefa-tangle", &["tarefa-ledger"]),
     ("tarefa-daemon", &["tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),

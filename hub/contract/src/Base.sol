@@ -190,7 +190,6 @@ abstract contract Base is IFulgurHub, EIP712 {
 
     /// Enforces a state that is newer, or sees that it is enforced already: then its signatures are not looked at.
     function _enforceOrKnow(address client, address asset, Channel storage row, Signed calldata signed) internal {
-        require(row.status != Status.None, NoChannel());
         if (!_isEnforced(row, signed.state)) {
             _enforce(client, asset, row, signed);
         }

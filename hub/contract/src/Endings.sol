@@ -97,12 +97,14 @@ abstract contract Endings is Redemptions {
         Channel storage row = _requireEnding(client, asset);
         bytes32 channel = channelId(client, asset, row.epoch);
         bytes32 hash = Words.hashState(channel, row.seq, enforced.last, enforced.balances.hash(), enforced.ops);
-        require(row.seq != 0 && row.enforced == hash, BadOpening());
-        bytes32[] memory ids = _requireTokens(enforced.balances, tokens);
+        require(row.enforced == hash, BadOpening());
+        bytes32[] memory ids = new bytes32[](tokens.length);
         uint256 back = 0;
         for (uint256 i = 0; i < tokens.length; ++i) {
+            ids[i] = tokens[i].hash();
             back += _back(channel, tokens[i], ids[i]);
         }
+        // The root binds which tokens there are, how many and in which order.
         require(Words.pendingRoot(ids) == enforced.balances.pendingRoot, BadTokens());
         _end(client, asset, row, _clientPart(row, enforced.balances, back));
     }
@@ -112,15 +114,6 @@ abstract contract Endings is Redemptions {
         require(row.status == Status.Closing, NotClosing());
         require(block.timestamp >= row.closesAt, TooEarly());
         require(row.redeeming == 0, RedemptionsPending());
-    }
-
-    function _requireTokens(Balances calldata b, Token[] calldata tokens) private pure returns (bytes32[] memory ids) {
-        require(tokens.length == b.pendingCount, BadTokens());
-        ids = new bytes32[](tokens.length);
-        for (uint256 i = 0; i < tokens.length; ++i) {
-            ids[i] = tokens[i].hash();
-            require(i == 0 || ids[i - 1] < ids[i], BadTokens());
-        }
     }
 
     /// What of a pending token goes back to the client (rule 7): value and fee, less what the payee got and the fee for it.

@@ -152,6 +152,33 @@ contract MoneyTest is Town {
         hub.hubDeposit{value: 1}(NATIVE, 2);
     }
 
+    function test_the_last_epoch_is_never_opened() public {
+        // Where the contract keeps Alice's channel; the epoch lies above closesAt, seq and status.
+        bytes32 slot = keccak256(abi.encode(NATIVE, keccak256(abi.encode(alice, uint256(2)))));
+        vm.store(address(hub), slot, bytes32(uint256(type(uint16).max) << 96));
+        assertEq(hub.channelOf(alice, NATIVE).epoch, type(uint16).max, "the slot");
+        refused(offerFor(alice, type(uint16).max, START + 10), 1021, IFulgurHub.WrongEpoch.selector);
+        vm.store(address(hub), slot, bytes32(uint256(type(uint16).max - 1) << 96));
+        open("alice", 1000, 50);
+        vm.prank(alice);
+        hub.close(alice, NATIVE);
+        vm.warp(START + GRACE);
+        hub.finalise(alice, NATIVE);
+        assertEq(hub.channelOf(alice, NATIVE).epoch, type(uint16).max, "it ends");
+    }
+
+    function test_a_channel_opens_with_no_more_than_a_balance_holds() public {
+        uint128 most = type(uint128).max - 21;
+        vm.deal(alice, type(uint256).max / 2);
+        ChannelOffer memory offer = offerFor(alice, 0, START + 10);
+        HubSig memory sig = hubSigns(hasher.hash(offer));
+        vm.prank(alice);
+        vm.expectRevert(IFulgurHub.BadAmount.selector);
+        hub.subscribe{value: uint256(most) + 21}(offer, sig, most);
+        vm.prank(alice);
+        hub.subscribe{value: uint256(most) - 29}(offer, sig, most - 50);
+    }
+
     function test_signers_come_once_and_go_after_a_delay() public {
         address second = vm.addr(key("second"));
         vm.expectRevert(IFulgurHub.NotAllowed.selector);

@@ -143,6 +143,14 @@ contract RedemptionsTest is Town {
         redeem(r);
     }
 
+    function test_1_14_nobodys_signature_is_not_the_zero_addresss() public {
+        Token memory t = token(METERED, 100, 0);
+        t.voucherKey = address(0);
+        Redeem memory r = redeemOf(t, 0, 40);
+        (r.voucherSig.r, r.voucherSig.vs) = (0, 0);
+        refused(r, IFulgurHub.BadSignature.selector);
+    }
+
     function test_1_20_one_state_defeats_every_redemption_it_has_consumed() public {
         Token[] memory list = new Token[](2);
         for (uint16 i = 0; i < 2; ++i) {

@@ -241,6 +241,11 @@ contract StatesTest is Town {
         s = both("alice", s.state);
         vm.expectRevert(IFulgurHub.NotLast.selector);
         hub.closeLast(alice, NATIVE, s);
+        Signed memory counted = plain("alice", 1, 600);
+        (counted.state.last, counted.state.balances.pendingCount) = (true, 1);
+        counted = both("alice", counted.state);
+        vm.expectRevert(IFulgurHub.NotLast.selector);
+        hub.closeLast(alice, NATIVE, counted);
         s.state.balances.pendingCount = 0;
         s = both("alice", s.state);
         vm.expectRevert(IFulgurHub.NotLast.selector);
@@ -335,6 +340,29 @@ contract StatesTest is Town {
         a = executes(t);
         vm.warp(REDEEM_BY);
         vm.expectRevert(IFulgurHub.TooLate.selector);
+        hub.attachToken(a);
+    }
+
+    function test_only_on_tokens_are_paid_to_an_address() public {
+        Token memory t = token(OFF, 100, 0);
+        t.payee = bytes32(uint256(uint160(carol)));
+        AttachToken memory a = executes(t);
+        vm.expectRevert(IFulgurHub.WrongKind.selector);
+        hub.attachToken(a);
+    }
+
+    function test_a_token_is_paid_by_its_payer_alone() public {
+        Token memory t = token(ON, 100, 0);
+        // Bob and the hub sign that Alice's token is pending in his channel.
+        Balances memory b = balancesOf("bob", 0, 103);
+        bytes32[] memory ids = idsOf(t);
+        (b.pendingCount, b.pendingRoot) = (1, hasher.pendingRoot(ids));
+        AttachToken memory a = executes(t);
+        a.client = bob;
+        a.state = state("bob", 1, b);
+        a.payer = signs("bob", hasher.hash(a.state));
+        a.hub = hubSigns(hasher.hashGrant(hasher.hash(t), 0, hasher.hash(a.state)));
+        vm.expectRevert(IFulgurHub.WrongChannel.selector);
         hub.attachToken(a);
     }
 

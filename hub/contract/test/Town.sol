@@ -68,6 +68,26 @@ contract Hasher {
         return Words.pendingRoot(ids);
     }
 
+    /// The siblings of the id at `index`, for who has all of them.
+    function pendingProof(bytes32[] memory ids, uint256 index) external pure returns (bytes32[] memory proof) {
+        bytes32[] memory found = new bytes32[](8);
+        uint256 length = 0;
+        for (uint256 i = 0; i < ids.length; ++i) {
+            ids[i] = keccak256(abi.encodePacked(bytes1(0), ids[i]));
+        }
+        for (uint256 count = ids.length; count > 1; count = (count + 1) / 2) {
+            if (index ^ 1 < count) found[length++] = ids[index ^ 1];
+            for (uint256 i = 0; i < count; i += 2) {
+                ids[i / 2] = i + 1 < count ? keccak256(abi.encodePacked(bytes1(uint8(1)), ids[i], ids[i + 1])) : ids[i];
+            }
+            index /= 2;
+        }
+        proof = new bytes32[](length);
+        for (uint256 i = 0; i < length; ++i) {
+            proof[i] = found[i];
+        }
+    }
+
     function isPending(bytes32 root, bytes32 id, uint256 index, uint256 count, bytes32[] calldata proof)
         external
         pure

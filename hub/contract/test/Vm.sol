@@ -7,6 +7,7 @@ interface Vm {
     function assume(bool condition) external pure;
     function deal(address to, uint256 balance) external;
     function expectRevert(bytes4 reason) external;
+    function expectRevert(bytes calldata reason) external;
     function expectRevert() external;
     function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
     function parseJsonBool(string calldata json, string calldata key) external pure returns (bool);
@@ -22,6 +23,7 @@ interface Vm {
     function readFile(string calldata path) external view returns (string memory);
     function signCompact(uint256 key, bytes32 digest) external pure returns (bytes32 r, bytes32 vs);
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);
+    function store(address target, bytes32 slot, bytes32 value) external;
     function toString(uint256 value) external pure returns (string memory);
     function warp(uint256 timestamp) external;
     function etch(address target, bytes calldata code) external;

@@ -68,6 +68,10 @@ impl<R: Rules> Contract<R> {
         env: &Env<'_, impl Recover>,
     ) -> Result<(), Revert> {
         let mut row = self.row(owner);
+        // Money is taken before anything is looked at: an ERC-20 contract may call back meanwhile.
+        if from_balance && self.balance(env.caller, owner.asset) < amount {
+            return Err(Revert::Insufficient);
+        }
         if row.status != Status::Open {
             return Err(Revert::NotOpen);
         }
@@ -95,6 +99,9 @@ impl<R: Rules> Contract<R> {
         amount: Amount,
         env: &Env<'_, impl Recover>,
     ) -> Result<(), Revert> {
+        if to.is_zero() {
+            return Err(Revert::NotAllowed);
+        }
         self.charge_balance(env.caller, asset, amount)?;
         self.pay(to, asset, amount);
         Ok(())

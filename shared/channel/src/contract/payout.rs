@@ -5,7 +5,7 @@ use crate::id::{Amount, Seq, Time, TokenId};
 use crate::message::{Balances, Opening, Token, TokenKind};
 use crate::rules::{Rule, Rules};
 use crate::sign::Recover;
-use crate::tree::{is_sorted, pending_root};
+use crate::tree::pending_root;
 
 /// What became of a pending token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,14 +89,13 @@ impl<R: Rules> Contract<R> {
         row.check_opening(self.channel_id(owner, row.epoch), enforced.as_ref())?;
         let state = enforced.as_ref().map(|Opening { balances, .. }| balances);
         let ids: Vec<TokenId> = tokens.iter().map(Token::id).collect();
-        let (count, root) =
-            state.map_or_else(Default::default, |balances| (balances.pending_count, balances.pending_root));
-        if ids.len() != usize::from(count) || !is_sorted(&ids) || pending_root(&ids) != root {
-            return Err(Revert::BadTokens);
-        }
         let mut outcomes = Vec::with_capacity(tokens.len());
         for (token, id) in tokens.iter().zip(&ids) {
             outcomes.push(self.outcome(token, *id, now)?);
+        }
+        // The root binds which tokens there are, how many and in which order.
+        if pending_root(&ids) != state.map(|balances| balances.pending_root).unwrap_or_default() {
+            return Err(Revert::BadTokens);
         }
         self.end(owner, row, state, &outcomes)
     }

@@ -1,0 +1,180 @@
+//! What the contract's events add up to: rows, redemptions, claims and signers, without asking the contract.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::Address;
+use tarefa_channel::contract::{Owner, Redemption, RedemptionStatus, Row, Status};
+use tarefa_channel::id::{Amount, ChannelId, Seq, Time, TokenId};
+use tarefa_channel::message::Opening;
+use tarefa_channel::transition::Side;
+
+use crate::event::Event;
+
+/// The sum of all events up to a block. On-channel things only: on-chain balances are asked of the contract, which keeps the opening
+/// fee to itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    rows: BTreeMap<Owner, Row>,
+    channels: BTreeMap<ChannelId, (Owner, u32)>,
+    openings: BTreeMap<Owner, Opening>,
+    redemptions: BTreeMap<TokenId, Redemption>,
+    credited: BTreeMap<Owner, Amount>,
+    claims: BTreeMap<(ChannelId, TokenId), Amount>,
+    signers: BTreeMap<Address, Option<Time>>,
+}
+
+/// An event that cannot follow those before it: some are missing, or they are of another contract.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event does not fit those before it, so some are missing: {0:?}")]
+pub struct Unfit(pub Box<Event>);
+
+impl Books {
+    /// A channel.
+    #[must_use]
+    pub fn row(&self, owner: Owner) -> Row {
+        self.rows.get(&owner).copied().unwrap_or_default()
+    }
+
+    /// A redemption, or the execution of an ON token.
+    #[must_use]
+    pub fn redemption(&self, token: TokenId) -> Option<Redemption> {
+        self.redemptions.get(&token).copied()
+    }
+
+    /// What redemptions have moved in the channel that runs.
+    #[must_use]
+    pub fn credited(&self, owner: Owner) -> Amount {
+        self.credited.get(&owner).copied().unwrap_or_default()
+    }
+
+    /// The largest claim on a token of a payer.
+    #[must_use]
+    pub fn claim(&self, payer: ChannelId, token: TokenId) -> Amount {
+        self.claims.get(&(payer, token)).copied().unwrap_or_default()
+    }
+
+    /// The enforced state of the channel that runs, opened.
+    #[must_use]
+    pub fn enforced(&self, owner: Owner) -> Option<Opening> {
+        self.openings.get(&owner).cloned()
+    }
+
+    /// Whose channel this is or was, and its epoch.
+    #[must_use]
+    pub fn channel(&self, channel: ChannelId) -> Option<(Owner, u32)> {
+        self.channels.get(&channel).copied()
+    }
+
+    /// Whether this is a signer whose revocation is not announced.
+    #[must_use]
+    pub fn trusted(&self, signer: Address) -> bool {
+        self.signers.get(&signer) == Some(&None)
+    }
+
+    /// Adds an event of a block of this time.
+    ///
+    /// # Errors
+    /// Where it cannot follow those before it; nothing is changed then.
+    pub fn apply(&mut self, event: &Event, time: Time) -> Result<(), Unfit> {
+        self.fits(event, time).ok_or_else(|| Unfit(Box::new(event.clone())))
+    }
+
+    fn fits(&mut self, event: &Event, time: Time) -> Option<()> {
+        match event {
+            Event::Subscribed { channel, owner, epoch, client_in, hub_in } => {
+                let row = self.rows.entry(*owner).or_default();
+                if row.status != Status::None || row.epoch != *epoch {
+                    return None;
+                }
+                *row = Row { status: Status::Open, client_in: *client_in, hub_in: *hub_in, ..*row };
+                self.channels.insert(*channel, (*owner, *epoch));
+            }
+            Event::SignerAnnounced { signer } => {
+                self.signers.insert(*signer, None);
+            }
+            Event::SignerRevoked { signer, until } => {
+                self.signers.insert(*signer, Some(*until));
+            }
+            Event::Transferred { .. } | Event::Withdrawn { .. } | Event::HubDeposited { .. } => {}
+            Event::Claimed { channel, token, amount, .. } => {
+                self.claims.insert((*channel, *token), *amount);
+            }
+            Event::Deposited { channel, .. }
+            | Event::TakenOut { channel, .. }
+            | Event::TokenExecuted { channel, .. }
+            | Event::Closing { channel, .. }
+            | Event::Enforced { channel, .. }
+            | Event::RedemptionStarted { channel, .. }
+            | Event::RedemptionCredited { channel, .. }
+            | Event::RedemptionVoided { channel, .. }
+            | Event::Finalised { channel, .. } => {
+                let (owner, epoch) = self.channel(*channel)?;
+                let row = self.rows.get(&owner).copied().filter(|row| row.epoch == epoch)?;
+                let row = self.in_channel(event, owner, row, time)?;
+                self.rows.insert(owner, row);
+            }
+        }
+        Some(())
+    }
+
+    fn in_channel(&mut self, event: &Event, owner: Owner, mut row: Row, time: Time) -> Option<Row> {
+        match event {
+            Event::Deposited { side: Side::Client, amount, .. } => row.client_in = row.client_in.plus(*amount)?,
+            Event::Deposited { side: Side::Hub, amount, .. } => row.hub_in = row.hub_in.plus(*amount)?,
+            Event::TakenOut { client_out, hub_out, .. } => (row.client_out, row.hub_out) = (*client_out, *hub_out),
+            Event::Closing { closes_at, .. } => (row.status, row.closes_at) = (Status::Closing, *closes_at),
+            Event::Enforced { channel, seq, opening } => {
+                (row.seq, row.enforced) = (*seq, opening.hash(*channel, *seq));
+                self.openings.insert(owner, opening.clone());
+            }
+            Event::TokenExecuted { token, payee, amount, .. } => {
+                row.on_out = row.on_out.plus(*amount)?;
+                let (payee, status) = (payee.into_word(), RedemptionStatus::Executed);
+                // Its payee sequence is nobody's: only channels have them.
+                let executed = Redemption { payee, amount: *amount, credit_at: time, payee_seq: Seq::ZERO, status };
+                self.redemptions.insert(*token, executed);
+            }
+            Event::RedemptionStarted { channel, token, amount, payee_seq, credit_at, .. } => {
+                let started = Redemption {
+                    payee: channel.0,
+                    amount: *amount,
+                    credit_at: *credit_at,
+                    payee_seq: *payee_seq,
+                    status: RedemptionStatus::Pending,
+                };
+                if self.redemptions.insert(*token, started).is_none() {
+                    row.redeeming += 1;
+                }
+            }
+            Event::RedemptionCredited { token, amount, .. } => {
+                self.end_redemption(*token, RedemptionStatus::Credited, &mut row)?;
+                (row.client_in, row.hub_out) = (row.client_in.plus(*amount)?, row.hub_out.plus(*amount)?);
+                let credited = self.credited(owner).plus(*amount)?;
+                self.credited.insert(owner, credited);
+            }
+            Event::RedemptionVoided { token, .. } => {
+                self.end_redemption(*token, RedemptionStatus::Void, &mut row)?;
+            }
+            Event::Finalised { .. } => {
+                row = Row { epoch: row.epoch + 1, ..Row::default() };
+                self.openings.remove(&owner);
+                self.credited.remove(&owner);
+            }
+            Event::Subscribed { .. }
+            | Event::Claimed { .. }
+            | Event::Transferred { .. }
+            | Event::Withdrawn { .. }
+            | Event::HubDeposited { .. }
+            | Event::SignerAnnounced { .. }
+            | Event::SignerRevoked { .. } => return None,
+        }
+        Some(row)
+    }
+
+    fn end_redemption(&mut self, token: TokenId, status: RedemptionStatus, row: &mut Row) -> Option<()> {
+        let redemption = self.redemptions.get_mut(&token)?;
+        redemption.status = status;
+        row.redeeming = row.redeeming.checked_sub(1)?;
+        Some(())
+    }
+}

@@ -1,0 +1,24 @@
+//! The FulgurHub contract on an EVM chain: what a call looks like in bytes, what the contract answers, who follows it and who sends to it.
+//!
+//! `tarefa_channel::contract` is the same contract as a value; the ABI comes from the committed artifact of `hub/contract`.
+
+pub mod abi;
+mod books;
+mod call;
+mod event;
+mod keys;
+mod revert;
+mod rpc;
+mod send;
+mod view;
+mod watch;
+
+pub use books::{Books, Unfit};
+pub use call::{Transaction, deployment, transaction};
+pub use event::{Event, decode};
+pub use keys::{BadKey, Key, recover};
+pub use revert::{Failure, failure};
+pub use rpc::{Fees, LOG_RANGE, Rpc, RpcFault};
+pub use send::{Fate, REPLACEMENTS, SendFault, Sender, Sent};
+pub use view::{Head, View, ViewError};
+pub use watch::{News, WatchError, Watcher};

@@ -1,0 +1,218 @@
+//! Sends calls: numbers them, prices them, and raises the price of what is not mined in time.
+
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
+use tarefa_channel::contract::Call;
+use tarefa_channel::sign::Signer as _;
+
+use crate::call::transaction;
+use crate::keys::Key;
+use crate::revert::Failure;
+use crate::rpc::{Fees, Rpc, RpcFault};
+
+/// Gas beyond the estimate, in percent: what another transaction before this one can add (a slot that was empty when it was
+/// estimated).
+const SPARE_GAS: u64 = 25;
+
+/// How much more a replacement offers, in percent: nodes ask for at least ten.
+const RAISE: u128 = 15;
+
+/// How often a transaction is replaced: eight times fifteen percent triple the price.
+pub const REPLACEMENTS: usize = 8;
+
+/// A transaction that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its number among the sender's.
+    pub nonce: u64,
+    /// Every hash it has had: one of them will be mined.
+    pub hashes: Vec<B256>,
+    /// The unsigned transaction as it was last sent.
+    transaction: TxEip1559,
+    raw: Bytes,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// In no block yet.
+    Waiting,
+    /// In this block, and it went through.
+    Mined {
+        /// The block's number.
+        block: u64,
+        /// Gas it used.
+        gas: u64,
+        /// The contract it made.
+        created: Option<Address>,
+    },
+    /// In this block, and it reverted.
+    Reverted {
+        /// The block's number.
+        block: u64,
+    },
+    /// Another transaction of this key has its number: two programs use the key.
+    Displaced,
+}
+
+/// Why a call was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendFault {
+    /// The node, or the call would revert.
+    #[error(transparent)]
+    Rpc(#[from] RpcFault),
+    /// No transaction of the contract.
+    #[error("the contract has no such call")]
+    NoCall,
+    /// It was replaced often enough.
+    #[error(
+        "transaction {nonce} is not mined after {REPLACEMENTS} replacements at {price} wei for each gas: look at the chain"
+    )]
+    Stuck {
+        /// Its number.
+        nonce: u64,
+        /// What it offers.
+        price: u128,
+    },
+}
+
+/// Sends the transactions of one key. Two at a time would use one number twice: one key has one sender.
+#[derive(Debug)]
+pub struct Sender {
+    rpc: Rpc,
+    key: Key,
+    next: u64,
+}
+
+impl Sender {
+    /// The sender of a key, after what the chain has of it.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn new(rpc: Rpc, key: Key) -> Result<Self, RpcFault> {
+        let next = rpc.nonce(key.address(), false).await?;
+        Ok(Self { rpc, key, next })
+    }
+
+    /// Who sends.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    /// Sends a call to a contract.
+    ///
+    /// # Errors
+    /// Where it would revert (then nothing is sent), or the node does not take it.
+    pub async fn call(&mut self, contract: Address, call: &Call) -> Result<Sent, SendFault> {
+        let made = transaction(call).ok_or(SendFault::NoCall)?;
+        self.send(TxKind::Call(contract), made.value, made.input).await
+    }
+
+    /// Sends the code that makes a contract.
+    ///
+    /// # Errors
+    /// As [`Sender::call`].
+    pub async fn deploy(&mut self, code: Bytes) -> Result<Sent, SendFault> {
+        self.send(TxKind::Create, U256::ZERO, code).await
+    }
+
+    async fn send(&mut self, to: TxKind, value: U256, input: Bytes) -> Result<Sent, SendFault> {
+        let gas = self.rpc.estimate(self.address(), to, value, input.clone()).await?;
+        let Fees { most, tip } = self.rpc.fees().await?;
+        let transaction = TxEip1559 {
+            chain_id: self.rpc.chain_id(),
+            nonce: self.next,
+            gas_limit: gas + gas * SPARE_GAS / 100,
+            max_fee_per_gas: most,
+            max_priority_fee_per_gas: tip,
+            to,
+            value,
+            input,
+            ..TxEip1559::default()
+        };
+        let (hash, raw) = self.signed(&transaction);
+        self.rpc.send(&raw).await?;
+        self.next += 1;
+        Ok(Sent { nonce: transaction.nonce, hashes: vec![hash], transaction, raw })
+    }
+
+    fn signed(&self, transaction: &TxEip1559) -> (B256, Bytes) {
+        let (bytes, odd) = self.key.sign_hash(transaction.signature_hash());
+        let signature = Signature::from_bytes_and_parity(&bytes, odd);
+        let envelope = TxEnvelope::from(transaction.clone().into_signed(signature));
+        (*envelope.tx_hash(), envelope.encoded_2718().into())
+    }
+
+    /// What has become of a transaction.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn fate(&self, sent: &Sent) -> Result<Fate, RpcFault> {
+        if let Some(fate) = self.in_a_block(sent).await? {
+            return Ok(fate);
+        }
+        if self.rpc.nonce(self.address(), true).await? <= sent.nonce {
+            return Ok(Fate::Waiting);
+        }
+        // It may have been mined between the two questions.
+        Ok(self.in_a_block(sent).await?.unwrap_or(Fate::Displaced))
+    }
+
+    async fn in_a_block(&self, sent: &Sent) -> Result<Option<Fate>, RpcFault> {
+        for hash in &sent.hashes {
+            let Some(receipt) = self.rpc.receipt(*hash).await? else { continue };
+            let block = receipt.block_number.unwrap_or_default();
+            if !receipt.status() {
+                return Ok(Some(Fate::Reverted { block }));
+            }
+            return Ok(Some(Fate::Mined { block, gas: receipt.gas_used, created: receipt.contract_address }));
+        }
+        Ok(None)
+    }
+
+    /// Sends a transaction again: the same bytes, as after a reorganisation that has dropped it.
+    ///
+    /// # Errors
+    /// Where the node does not take it; that it knows it already is none.
+    pub async fn again(&self, sent: &Sent) -> Result<(), RpcFault> {
+        match self.rpc.send(&sent.raw).await {
+            Ok(_) => Ok(()),
+            Err(RpcFault::Refused(words)) if words.contains("already") => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Replaces a transaction that waits too long by one that pays more.
+    ///
+    /// # Errors
+    /// Where it was replaced too often, or the node does not take it.
+    pub async fn raise(&self, sent: &mut Sent) -> Result<(), SendFault> {
+        let price = sent.transaction.max_fee_per_gas;
+        if sent.hashes.len() > REPLACEMENTS {
+            return Err(SendFault::Stuck { nonce: sent.nonce, price });
+        }
+        let raised = |fee: u128| fee + (fee * RAISE).div_ceil(100);
+        let now = self.rpc.fees().await?;
+        let mut transaction = sent.transaction.clone();
+        transaction.max_fee_per_gas = raised(price).max(now.most);
+        transaction.max_priority_fee_per_gas = raised(transaction.max_priority_fee_per_gas).max(now.tip);
+        let (hash, raw) = self.signed(&transaction);
+        self.rpc.send(&raw).await?;
+        sent.hashes.push(hash);
+        (sent.transaction, sent.raw) = (transaction, raw);
+        Ok(())
+    }
+}
+
+impl SendFault {
+    /// The contract's own words, where it was the contract that refused.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Rpc(RpcFault::Reverts(failure)) => Some(failure),
+            _ => None,
+        }
+    }
+}
