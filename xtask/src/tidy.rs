@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
         "tarefa",
         &[
             "tarefa-daemon",
+            "tarefa-evm",
             "tarefa-executor",
             "tarefa-ledger",
             "tarefa-protocol",

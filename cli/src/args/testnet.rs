@@ -11,7 +11,7 @@ use super::{DEFAULT_NODE, Output, duration};
 /// `tarefa testnet`
 #[derive(Debug, Subcommand)]
 pub enum Testnet {
-    /// Start a dev Tangle: a Stardust node that confirms by itself, with indexer and faucet.
+    /// Start a dev Tangle (a Stardust node that confirms by itself, with indexer and faucet) and, if asked, a dev EVM chain.
     Up(TestnetUp),
     /// Read or change the controls of a running dev Tangle: pace, clock, faults on purpose.
     Ctl(TestnetCtl),
@@ -105,6 +105,12 @@ pub struct TestnetUp {
     /// Address where the event API (MQTT) also listens for plain TCP; over WebSocket it is on the REST port.
     #[arg(long)]
     pub mqtt_listen: Option<SocketAddr>,
+    /// Address of a development EVM chain (JSON-RPC); kept in memory only.
+    #[arg(long)]
+    pub evm_listen: Option<SocketAddr>,
+    /// Its EIP-155 chain id.
+    #[arg(long, default_value_t = 31_337, requires = "evm_listen")]
+    pub evm_chain_id: u64,
     /// Time between milestones, 50ms to 120s.
     #[arg(long, default_value = "1s", value_parser = duration)]
     pub interval: Duration,
@@ -115,7 +121,7 @@ pub struct TestnetUp {
     #[arg(long)]
     pub memory: bool,
     /// Instead: the official private Tangle (two HORNETs, coordinator, indexer, event API, faucet) in containers.
-    #[arg(long, conflicts_with_all = ["memory", "faucet_listen", "mqtt_listen", "seed", "keep"])]
+    #[arg(long, conflicts_with_all = ["memory", "faucet_listen", "mqtt_listen", "evm_listen", "seed", "keep"])]
     pub docker: bool,
     /// Only write its files and keys.
     #[arg(long, requires = "docker")]

@@ -1,6 +1,7 @@
 //! `tarefa testnet up`: the dev Tangle; `ctl`: its controls.
 
 mod docker;
+mod evm;
 
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
         &format!("dev Tangle at {url}, a milestone every {} ms, kept {kept}", args.interval.as_millis()),
         json!({ "node": url, "faucet": faucet, "mqtt": mqtt, "interval_ms": args.interval.as_millis() as u64, "data_dir": data_dir }),
     );
+    let evm = match args.evm_listen {
+        Some(listen) => Some(evm::start(listen, args.evm_chain_id, &ui).await?),
+        None => None,
+    };
     // Of the network as it is stored: that may be an older one with a seed of its own.
     Rich::of(&running.node.keys)?.show(args.rich, &running.node, &ui);
     ui.say(&format!("        controls: tarefa testnet ctl --node {url} --help"));
@@ -74,6 +79,9 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
     ui.done();
     signals::asked_to_stop().await;
     running.stop().await;
+    if let Some(evm) = evm {
+        evm.stop().await?;
+    }
     Ok(0)
 }
 

@@ -14,6 +14,8 @@ pub use token::{Earning, Paying};
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::chain::{Chain, Ctx};
 use crate::contract::{Owner, RedemptionStatus, Row, Signed, Status};
 use crate::hub::Proposal;
@@ -24,7 +26,8 @@ use crate::transition::{Known, Position, Tokens};
 
 /// A proposal that the client has signed and the hub has not, as far as the client knows. It may count any time: the hub can
 /// sign it and show it to the contract first.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Half {
     /// What was sent.
     pub proposal: Proposal,
@@ -35,7 +38,8 @@ pub struct Half {
 }
 
 /// One channel as its client keeps it. Everything here is stored before anything of it is sent (rule 14).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Client {
     /// Whose: this client.
     pub owner: Owner,

@@ -20,6 +20,7 @@ pub use row::{Redemption, RedemptionStatus, Row, Status};
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::Address;
+use serde::{Deserialize, Serialize};
 
 use crate::eip712::Domain;
 use crate::id::{Amount, ChannelId, ChannelKey, Time, TokenId};
@@ -28,7 +29,8 @@ use crate::sign::Recover;
 use crate::terms::Terms;
 
 /// Who opened a channel, and in which asset: the key of its row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Owner {
     /// The client.
     pub client: Address,

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use alloy_primitives::{Address, B256, keccak256};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A hash with a meaning of its own.
 macro_rules! hash {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub B256);
 
         impl $name {
@@ -89,6 +90,33 @@ impl Amount {
     }
 }
 
+/// In text a decimal string: what reads JSON as floating point would lose digits.
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(&self.0) } else { self.0.serialize(serializer) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return u128::deserialize(deserializer).map(Self);
+        }
+        let text = String::deserialize(deserializer)?;
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let amount = text.parse().ok().filter(|_| digits);
+        amount.map(Self).ok_or_else(|| de::Error::custom(format!("{text:?} is not an amount in decimal digits")))
+    }
+}
+
+impl TryFrom<u64> for Seq {
+    type Error = String;
+
+    fn try_from(number: u64) -> Result<Self, String> {
+        Self::new(number).ok_or_else(|| format!("{number} is above 48 bits: no sequence"))
+    }
+}
+
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -96,7 +124,7 @@ impl fmt::Display for Amount {
 }
 
 /// Chain time in seconds since 1970, `uint40` on chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Time(pub u64);
 
 impl Time {
@@ -124,7 +152,8 @@ impl Time {
 }
 
 /// The number of a state within its channel, `uint48` on chain: strictly increasing, gaps allowed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64")]
 pub struct Seq(u64);
 
 impl Seq {

@@ -1,6 +1,7 @@
 //! Signatures, behind traits: the daemons bring libsecp256k1, the checker a scheme without arithmetic.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, FixedBytes};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::eip712::Domain;
 use crate::id::Digest;
@@ -10,6 +11,18 @@ use crate::tree::batch_root;
 /// A signature in the compact form of EIP-2098: `r`, then `s` with the parity of `y` in its top bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Signature(pub [u8; 64]);
+
+impl Serialize for Signature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        FixedBytes(self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Signature {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        FixedBytes::deserialize(deserializer).map(|bytes| Self(bytes.0))
+    }
+}
 
 /// Signs with one key.
 pub trait Signer {
@@ -26,7 +39,8 @@ pub trait Recover {
 }
 
 /// A hub's signature on a message: of the root of a batch that holds the message's digest.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HubSignature {
     /// Over [`Batch`].
     pub signature: Signature,

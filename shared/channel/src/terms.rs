@@ -1,12 +1,14 @@
 //! The terms of a hub: grace period, margins, caps, and the deadline arithmetic that follows from them (rule 5).
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{Amount, Time};
 use crate::message::{Token, TokenKind};
 
 /// What a deployment and its hub promise and demand. Times in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Terms {
     /// G, immutable in the contract: how long a close can be challenged and a redemption argued.
     pub grace: u64,

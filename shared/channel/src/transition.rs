@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{Amount, Seq, TokenId};
@@ -90,7 +91,8 @@ pub enum TransitionError {
 }
 
 /// Where a channel stands: balances, and the ids behind their `pending_root`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Position {
     /// Who owns what.
     pub balances: Balances,

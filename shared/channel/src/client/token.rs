@@ -1,6 +1,7 @@
 //! What a client keeps of a token, on either side of it.
 
 use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
 
 use crate::contract::RedemptionStatus;
 use crate::id::Amount;
@@ -8,7 +9,8 @@ use crate::message::{Grant, Token, TokenKind, Voucher};
 use crate::sign::{HubSignature, Signature};
 
 /// A token this client pays with.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Paying {
     /// The token.
     pub token: Token,
@@ -43,7 +45,8 @@ impl Paying {
 }
 
 /// A token this client earns with. It is kept until a doubly-signed state has consumed its payee sequence.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Earning {
     /// The token.
     pub token: Token,

@@ -1,6 +1,7 @@
 //! The contract's functions and their arguments.
 
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 
 use super::Owner;
 use crate::id::{Amount, TokenId};
@@ -9,7 +10,8 @@ use crate::sign::{HubSignature, Signature};
 use crate::transition::Side;
 
 /// How the hub agreed to a state.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum HubWord {
     /// It signed the state.
     State(HubSignature),
@@ -18,7 +20,8 @@ pub enum HubWord {
 }
 
 /// A state with both signatures. They are not looked at where the contract enforces this state already (rule 12).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Signed {
     /// The state.
     pub state: State,

@@ -1,6 +1,7 @@
 //! `/sendPropose`: a client's proposal against the rows of one transaction.
 
 use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
 
 use super::ops::{Work, runs};
 use super::{HubChannel, HubToken, Refusal, Stage};
@@ -15,7 +16,8 @@ use crate::transition::TransitionError;
 use crate::tree::Batches;
 
 /// What a client sends: its next state, signed, with everything that the operations need.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Proposal {
     /// The state.
     pub state: State,
@@ -30,7 +32,8 @@ pub struct Proposal {
 }
 
 /// A payee's request for money, known to its hub: serves one token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Invoice {
     /// At most this much.
     pub cap: Amount,
@@ -51,7 +54,8 @@ pub trait Rows {
 }
 
 /// The hub's answer: what makes the proposal doubly signed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// The state it is about.
     pub state: StateHash,

@@ -1,6 +1,7 @@
 //! What a hub's store holds of a channel and of a token.
 
 use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
 
 use crate::contract::{HubWord, Owner, Signed};
 use crate::id::{Amount, ChannelId, Seq, TokenId};
@@ -9,7 +10,8 @@ use crate::sign::{HubSignature, Signature};
 use crate::transition::Position;
 
 /// A channel: one row, updated in place.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HubChannel {
     /// Whose.
     pub owner: Owner,
@@ -68,7 +70,8 @@ impl HubChannel {
 }
 
 /// How far a granted token is, off chain.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Stage {
     /// The hub has promised it.
     Granted,
@@ -88,7 +91,8 @@ pub enum Stage {
 }
 
 /// A token: one row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HubToken {
     /// The token.
     pub token: Token,

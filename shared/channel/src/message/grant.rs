@@ -1,6 +1,7 @@
 //! What the hub gives for a token, and what a payee gives to have it redeemed by another.
 
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 
 use super::{Message, type_hash};
 use crate::eip712::Words;
@@ -8,7 +9,8 @@ use crate::id::{Seq, StateHash, Time, TokenId};
 
 /// The hub's word that it pays a token (the seed's proof of detachment). It counts as the hub's signature on the
 /// payer's state that it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Grant {
     /// The token.
     pub token: TokenId,
@@ -29,7 +31,8 @@ impl Message for Grant {
 }
 
 /// The payee's leave to start the redemption of a token in its name (rule 8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RedeemAuth {
     /// The token.
     pub token: TokenId,

@@ -1,13 +1,15 @@
 //! What the hub signs to open a channel, and the batch that carries every signature of a hub.
 
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 
 use super::{Message, type_hash};
 use crate::eip712::Words;
 use crate::id::{Amount, Time};
 
 /// The hub's offer to open a channel; the client shows it with its deposit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ChannelOffer {
     /// Who may take it.
     pub client: Address,

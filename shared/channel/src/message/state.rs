@@ -1,13 +1,15 @@
 //! The state of a channel (the seed's *propose*), its balances and operations, and the receipt it opens into.
 
 use alloy_primitives::{B256, U256};
+use serde::{Deserialize, Serialize};
 
 use super::{Message, type_hash};
 use crate::eip712::{Domain, Words};
 use crate::id::{Amount, ChannelId, Digest, Seq, StateHash, TokenId};
 
 /// Who owns what, and which of the contract's counters this already counts in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Balances {
     /// The client's free share.
     pub client: Amount,
@@ -59,7 +61,8 @@ impl Message for Balances {
 }
 
 /// What an operation does. The numbers are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[repr(u8)]
 pub enum OpKind {
     /// Payer: value and fee of a token leave the client's share for the pending ones.
@@ -99,7 +102,8 @@ impl OpKind {
 }
 
 /// One step from a state to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Op {
     /// What it does.
     pub kind: OpKind,
@@ -132,7 +136,8 @@ impl Message for Op {
 }
 
 /// A state of a channel. It counts once client and hub have both signed it; the highest `seq` wins (rule 1).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct State {
     /// The channel.
     pub channel: ChannelId,
@@ -183,7 +188,8 @@ impl State {
 
 /// The enforced state as far as the end of its channel needs it: its event shows it, so that who has lost its store can end the
 /// channel.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Opening {
     /// Whether it is the last of its channel.
     pub last: bool,
@@ -211,7 +217,8 @@ impl Message for State {
 
 /// A state opened without its balances: it shows which tokens the payee attached, and nobody's share. The
 /// payee's ordinary signature of the state is the payment receipt.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Receipt {
     /// The payee's channel.
     pub channel: ChannelId,

@@ -1,13 +1,15 @@
 //! A token: one payment on its way from the payer's channel to the payee's.
 
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 
 use super::{Message, type_hash};
 use crate::eip712::Words;
 use crate::id::{Amount, ChannelId, Seq, Time, TokenId};
 
 /// How a token reaches its payee. The numbers are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[repr(u8)]
 pub enum TokenKind {
     /// To a channel, all of it at once.
@@ -32,7 +34,8 @@ impl TokenKind {
 }
 
 /// One payment. Its id is its hash, chosen whole by the payer before anyone signs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Token {
     /// Where the money comes from.
     pub payer_channel: ChannelId,

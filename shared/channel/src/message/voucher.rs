@@ -1,13 +1,15 @@
 //! A voucher: how much of a METERED token the payee has earned so far.
 
 use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
 
 use super::{Message, type_hash};
 use crate::eip712::Words;
 use crate::id::{Amount, TokenId};
 
 /// Signed by the token's `voucher_key` once per period; the largest one counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Voucher {
     /// The METERED token.
     pub token: TokenId,
