@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::build;
 
 /// Who may depend on whom, inside the workspace. Development dependencies count too, but for the simulator.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("tarefa-protocol", &[]),
     ("tarefa-ledger", &[]),
     ("tarefa-channel", &[]),
@@ -21,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     // Its tests run the contract on the development chain.
     ("tarefa-chain", &["tarefa-channel", "tarefa-evm"]),
     ("tarefa-evm", &[]),
+    ("tarefa-hub", &["tarefa-chain", "tarefa-channel"]),
     ("tarefa-tangle", &["tarefa-ledger"]),
     ("tarefa-daemon", &["tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),

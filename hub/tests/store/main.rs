@@ -1,0 +1,171 @@
+//! The hub's store: payments decided in it, groups, faults, and what a restart finds.
+
+mod town;
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use tarefa_channel::hub::{Invoice, Refusal, Stage};
+use tarefa_channel::message::{Op, OpKind};
+use tarefa_channel::{Amount, Time};
+use tarefa_hub::store::{GROUP, Store, StoreError};
+use town::Town;
+
+#[tokio::test]
+async fn a_payment_goes_through_the_store_and_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("hub.sqlite3");
+    let mut town = Town::new(Store::open(&path).expect("it opens")).await;
+    let token = town.token(100, 1);
+    town.pays(&token).await;
+    let row = town.row_of(&token).await;
+    assert_eq!(row.stage, Stage::Granted);
+    let bobs = town.channel("bob").await;
+    assert_eq!((bobs.reserved, bobs.next_payee_seq.get()), (Amount(100), 1));
+    town.attaches(&token, &row).await;
+    assert!(matches!(town.row_of(&token).await.stage, Stage::Attached { amount: Amount(100), .. }));
+    let (before_alice, before_bob) = (town.channel("alice").await, town.channel("bob").await);
+    assert_eq!((before_bob.position.balances.client, before_bob.reserved), (Amount(130), Amount(0)));
+
+    // The process ends; another one opens the same file.
+    drop(town);
+    let store = Store::open(&path).expect("it opens again");
+    let mut town = Town::again(store).await;
+    assert_eq!((town.channel("alice").await, town.channel("bob").await), (before_alice, before_bob));
+    let token = token.id();
+    let (payer, payee) = (town.id("alice"), town.id("bob"));
+    let found = town.store.transact(move |book| Ok((book.paid_by(payer)?, book.paid_to(payee)?))).await.expect("rows");
+    assert_eq!((found.0[0].id(), found.1[0].id(), found.0.len()), (token, token, 1));
+    assert!(town.refuses_a_second_use_of_its_invoice().await, "the invoice is used after the restart too");
+}
+
+#[tokio::test]
+async fn the_same_proposal_gets_the_same_answer_and_another_with_its_number_none() {
+    let mut town = Town::new(Store::in_memory().expect("it opens")).await;
+    let token = town.token(100, 1);
+    let proposal = town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    let first = town.decides(&proposal).await.expect("the hub signs");
+    assert_eq!(town.decides(&proposal).await.expect("again"), first);
+    let mut other = proposal.clone();
+    other.state.balances.hub.0 += 1;
+    let other = town.signed_again("alice", other);
+    assert!(matches!(town.decides(&other).await, Err(Refusal::Conflict(_))));
+}
+
+fn detaching(token: &tarefa_channel::message::Token) -> Op {
+    Op::on(OpKind::Detach, token.id(), token.cost().expect("small"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_share_a_commit_and_each_is_decided_after_the_one_before() {
+    const MANY: u64 = 400;
+    let dir = tempfile::tempdir().expect("a directory");
+    let town = Arc::new(Town::new(Store::open(&dir.path().join("hub")).expect("it opens")).await);
+    let before = town.store.commits();
+    let id = town.id("alice");
+    let waiting: Vec<_> = (0..MANY)
+        .map(|_| {
+            let store = town.store.clone();
+            tokio::spawn(async move {
+                let raise = store.transact(move |book| {
+                    let mut channel = book.channel(id)?.expect("it is there");
+                    channel.unsettled.0 += 1;
+                    book.put_channel(&channel)?;
+                    Ok(channel.unsettled.0)
+                });
+                raise.await.expect("it is kept")
+            })
+        })
+        .collect();
+    let mut seen = vec![];
+    for one in waiting {
+        seen.push(one.await.expect("it ends"));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=u128::from(MANY)).collect::<Vec<_>>(), "no two saw the same row");
+    let commits = town.store.commits() - before;
+    assert!(commits >= MANY / GROUP as u64 && commits < MANY, "{commits} commits for {MANY} requests");
+}
+
+#[tokio::test]
+async fn what_fails_or_panics_leaves_nothing_and_takes_nobody_along() {
+    let town = Town::new(Store::in_memory().expect("it opens")).await;
+    let (id, payee) = (town.id("alice"), town.id("bob"));
+    let store = town.store.clone();
+    let spoils = move |book: &tarefa_hub::store::Book<'_>| {
+        let mut channel = book.channel(id)?.expect("it is there");
+        channel.unsettled = Amount(7);
+        book.put_channel(&channel)
+    };
+    let fails = store.transact(move |book| {
+        spoils(book)?;
+        Err::<(), _>(StoreError::Closed)
+    });
+    let panics = store.transact(move |book| {
+        spoils(book)?;
+        panic!("on purpose: the test wants to see it contained");
+        #[allow(unreachable_code, reason = "gives the closure its type")]
+        Ok(())
+    });
+    let invoice = Invoice { cap: Amount(1), expires: Time(5000), used: None };
+    let works = store.transact(move |book| book.register(payee, B256::repeat_byte(9), &invoice));
+    let (failed, panicked, worked) = tokio::join!(fails, panics, works);
+    assert!(matches!(failed, Err(StoreError::Closed)), "{failed:?}");
+    assert!(matches!(panicked, Err(StoreError::Panic)), "{panicked:?}");
+    assert!(worked.expect("it is kept"), "registered");
+    assert_eq!(town.channel("alice").await.unsettled, Amount(0));
+}
+
+#[tokio::test]
+async fn nothing_is_answered_where_nothing_can_be_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("hub");
+    let mut town = Town::new(Store::open(&path).expect("it opens")).await;
+    let token = town.token(100, 1);
+    let proposal = town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    let before = town.channel("alice").await;
+    // Another program holds the file: this one cannot write, for as long as SQLite waits and longer.
+    let other = rusqlite::Connection::open(&path).expect("a second look");
+    other.execute_batch("BEGIN IMMEDIATE").expect("held");
+    let fault = town.tries(&proposal).await.expect_err("no answer leaves");
+    assert!(matches!(fault, StoreError::Commit(_)), "{fault}");
+    other.execute_batch("ROLLBACK").expect("let go");
+    assert_eq!(town.channel("alice").await, before, "nothing of it is kept");
+    town.decides(&proposal).await.expect("once it can write, the hub signs");
+}
+
+#[tokio::test]
+async fn a_store_that_is_newer_or_broken_is_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("hub");
+    let town = Town::new(Store::open(&path).expect("it opens")).await;
+    let id = town.id("alice");
+    let raw = rusqlite::Connection::open(&path).expect("a second look");
+    raw.execute("UPDATE channel SET body = x'0102'", []).expect("broken");
+    let fault = town.store.transact(move |book| book.channel(id)).await.expect_err("unreadable");
+    assert!(fault.to_string().contains("unreadable channel"), "{fault}");
+    // A machine that asks for such a row decides nothing.
+    raw.execute("UPDATE channel SET body = x''", []).expect("broken");
+    let mut other = town;
+    let token = other.token(1, 1);
+    let proposal = other.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    let fault = other.tries(&proposal).await.expect_err("nothing is decided");
+    assert!(fault.to_string().contains("unreadable channel"), "{fault}");
+    raw.pragma_update(None, "user_version", 99).expect("newer");
+    let fault = Store::open(&path).expect_err("newer");
+    assert!(fault.to_string().contains("version 99"), "{fault}");
+}
+
+#[tokio::test]
+async fn invoices_are_registered_once_and_all_is_forgotten_in_time() {
+    let town = Town::new(Store::in_memory().expect("it opens")).await;
+    let (payee, name) = (town.id("bob"), B256::repeat_byte(3));
+    let invoice = |cap| Invoice { cap: Amount(cap), expires: Time(2000), used: None };
+    let (first, second) = (invoice(5), invoice(50));
+    let done = town.store.transact(move |book| {
+        Ok((book.register(payee, name, &first)?, book.register(payee, name, &second)?, book.invoice(payee, name)?))
+    });
+    assert_eq!(done.await.expect("kept"), (true, false, Some(first)));
+    let forgotten = town.store.transact(|book| Ok((book.forget(Time(2000))?, book.forget(Time(2001))?)));
+    assert_eq!(forgotten.await.expect("kept"), (0, 1));
+}
