@@ -27,6 +27,17 @@ impl<'a> Book<'a> {
         Ok(statement.query_row(keys, |found| found.get(0)).optional()?)
     }
 
+    /// A value that all replicas share: the one that is there, or this one from now on.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
+    pub fn shared(&self, key: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.connection
+            .execute("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![key, value])?;
+        let found = self.body("SELECT value FROM meta WHERE key = ?1", [key])?;
+        found.ok_or_else(|| StoreError::Unreadable { what: "meta", why: format!("{key} is not there") })
+    }
+
     /// A channel.
     ///
     /// # Errors

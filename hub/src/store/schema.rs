@@ -6,6 +6,7 @@ use super::StoreError;
 
 /// One entry per version, in order. Rows are updated in place: the hub keeps no history, receipts are in token rows.
 const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE channel (id BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE token (id BLOB PRIMARY KEY, payer BLOB NOT NULL, payee BLOB NOT NULL, claim_by INTEGER NOT NULL,
         body BLOB NOT NULL) STRICT, WITHOUT ROWID;

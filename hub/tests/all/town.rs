@@ -15,10 +15,10 @@ use tarefa_channel::terms::Terms;
 use tarefa_channel::{Amount, ChannelId, Seq, Time};
 use tarefa_hub::store::{Store, StoreError};
 
-const CHAIN: u64 = 31_337;
-const CONTRACT: Address = Address::repeat_byte(0xcc);
+pub const CHAIN: u64 = 31_337;
+pub const CONTRACT: Address = Address::repeat_byte(0xcc);
 const NOW: Time = Time(1000);
-const TERMS: Terms = Terms {
+pub const TERMS: Terms = Terms {
     grace: 100,
     inclusion: 5,
     reorg: 5,
@@ -31,7 +31,7 @@ const TERMS: Terms = Terms {
     unsettled: Amount(500),
 };
 
-fn key(name: &str) -> Key {
+pub fn key(name: &str) -> Key {
     Key::new(keccak256(format!("key of {name}")).0).expect("a hash is a key")
 }
 
@@ -44,7 +44,7 @@ fn id(name: &str) -> ChannelId {
     ChannelKey { chain_id: CHAIN, contract: CONTRACT, client, asset, epoch: 0 }.id()
 }
 
-fn view() -> View {
+pub fn view() -> View {
     let head = |number, time| Head { number, hash: B256::repeat_byte(number as u8), time: Time(time) };
     let mut view = View::new(TERMS.reorg, head(1, 900));
     let opened = |name, client_in, hub_in| Event::Subscribed {
@@ -64,9 +64,9 @@ fn view() -> View {
 pub struct Town {
     pub store: Store,
     view: View,
-    domain: Domain,
-    alice: Client,
-    bob: Client,
+    pub domain: Domain,
+    pub alice: Client,
+    pub bob: Client,
 }
 
 impl Town {
@@ -98,7 +98,7 @@ impl Town {
         id(name)
     }
 
-    fn ctx<'a>(&'a self, keys: &'a Key) -> Ctx<'a, View, Key> {
+    pub fn ctx<'a>(&'a self, keys: &'a Key) -> Ctx<'a, View, Key> {
         Ctx { chain: &self.view, keys, terms: &TERMS, domain: &self.domain, rules: Every }
     }
 

@@ -1,6 +1,4 @@
-//! The hub's store: payments decided in it, groups, faults, and what a restart finds.
-
-mod town;
+//! The store: payments decided in it, groups, faults, and what a restart finds.
 
 use std::sync::Arc;
 
@@ -9,7 +7,8 @@ use tarefa_channel::hub::{Invoice, Refusal, Stage};
 use tarefa_channel::message::{Op, OpKind};
 use tarefa_channel::{Amount, Time};
 use tarefa_hub::store::{GROUP, Store, StoreError};
-use town::Town;
+
+use crate::town::Town;
 
 #[tokio::test]
 async fn a_payment_goes_through_the_store_and_is_there_after_a_restart() {
@@ -52,7 +51,7 @@ async fn the_same_proposal_gets_the_same_answer_and_another_with_its_number_none
     assert!(matches!(town.decides(&other).await, Err(Refusal::Conflict(_))));
 }
 
-fn detaching(token: &tarefa_channel::message::Token) -> Op {
+pub fn detaching(token: &tarefa_channel::message::Token) -> Op {
     Op::on(OpKind::Detach, token.id(), token.cost().expect("small"))
 }
 

@@ -1,0 +1,352 @@
+//! What a hub answers. Replicas are alike: everything that lasts is in the store.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, keccak256};
+use serde::{Deserialize, Serialize};
+use tarefa_chain::{Key, View};
+use tarefa_channel::chain::{Chain as _, Ctx};
+use tarefa_channel::contract::{HubWord, Owner, Signed, Status};
+use tarefa_channel::eip712::Domain;
+use tarefa_channel::hub::{Answer, HubToken, Invoice, Proposal, Refusal, Stage};
+use tarefa_channel::message::{self, Batch, ChannelOffer, Grant, Message as _, Token};
+use tarefa_channel::rules::Every;
+use tarefa_channel::sign::{HubSignature, Recover as _, Signature, Signer as _};
+use tarefa_channel::terms::Terms;
+use tarefa_channel::{Amount, ChannelId, Time, TokenId};
+use tokio::sync::watch;
+
+use crate::session::{Login, Sessions};
+use crate::store::{Store, StoreError};
+
+/// Longest time that a poll waits: below what proxies cut.
+pub const LONGEST_POLL: Duration = Duration::from_secs(25);
+
+/// Seconds that an offer holds: a signature, a transaction, and a busy chain.
+const OFFER: u64 = 900;
+
+/// Where a hub's contract is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// The contract.
+    pub contract: Address,
+    /// The hub's terms.
+    pub terms: Terms,
+}
+
+/// What the hub puts into channels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// At most this much collateral for a new channel.
+    pub collateral: Amount,
+    /// What opening a channel costs its client: at least the gas of a close.
+    pub opening_fee: Amount,
+}
+
+/// What a client asks to open a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Opening {
+    /// Who.
+    pub client: Address,
+    /// In what; zero for the native asset.
+    pub asset: Address,
+    /// The collateral it would like.
+    pub collateral: Amount,
+}
+
+/// A payment that has arrived, as its payer gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// The token.
+    pub token: TokenId,
+    /// The payee's state, opened.
+    pub receipt: message::Receipt,
+    /// The payee's signature of it.
+    pub signature: Signature,
+    /// The hub's word on it.
+    pub hub: HubWord,
+    /// What met the condition; zero where there was none.
+    pub preimage: B256,
+}
+
+/// A token on its way to its payee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Promise {
+    /// The token.
+    pub token: Token,
+    /// The hub's promise of it.
+    pub grant: Grant,
+    /// The signature of the promise.
+    pub hub: HubSignature,
+}
+
+/// Something in a client's mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Letter {
+    /// For a payee: a token and the hub's promise.
+    Token(Box<Promise>),
+    /// For a payer: what it paid for has arrived.
+    Receipt(Box<Receipt>),
+}
+
+/// All that waits for a client, and a word for just that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mailbox {
+    /// What the next poll has seen.
+    pub at: B256,
+    /// What waits.
+    pub letters: Vec<Letter>,
+}
+
+/// What is the matter with the asker or the hub.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The store: nothing was signed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The hub does not see its chain.
+    #[error("the hub does not see the chain at present: try again")]
+    Blind,
+    /// Not who it says, or too late.
+    #[error("not signed by the channel's client within the last minute: set the clock and log in again")]
+    Login,
+    /// The session is none, or over.
+    #[error("no session, or it is over: log in")]
+    Session,
+    /// No such thing here.
+    #[error("this hub has no such {0}")]
+    Unknown(&'static str),
+    /// A channel is open already.
+    #[error("there is a channel of this client and asset already")]
+    Open,
+}
+
+/// Why a proposal was not signed, and what the client should know then.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The newest doubly-signed state, where the proposal does not follow it.
+    pub newest: Option<Signed>,
+}
+
+/// A hub, or one of its replicas.
+pub struct Hub {
+    store: Store,
+    key: Arc<Key>,
+    deployment: Deployment,
+    policy: Policy,
+    domain: Domain,
+    view: RwLock<Arc<View>>,
+    sessions: Sessions,
+    /// Counts commits that may have filled a mailbox.
+    arrivals: watch::Sender<u64>,
+}
+
+impl Hub {
+    /// A hub over a store, with what it sees of the chain so far. `fresh`: random bytes, which become the secret of sessions where the
+    /// store has none.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn new(
+        store: Store,
+        key: Key,
+        deployment: Deployment,
+        policy: Policy,
+        view: View,
+        fresh: [u8; 32],
+    ) -> Result<Self, StoreError> {
+        let secret = store.transact(move |book| book.shared("session secret", &fresh)).await?;
+        let secret = secret
+            .try_into()
+            .map_err(|_| StoreError::Unreadable { what: "session secret", why: "it is not of 32 bytes".to_owned() })?;
+        let domain = Domain::new(deployment.chain_id, deployment.contract);
+        let (view, sessions) = (RwLock::new(Arc::new(view)), Sessions::new(secret));
+        let arrivals = watch::Sender::new(0);
+        Ok(Self { store, key: Arc::new(key), deployment, policy, domain, view, sessions, arrivals })
+    }
+
+    /// Where the contract is, and the terms.
+    #[must_use]
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// Shows the hub what the chain says now.
+    pub fn see(&self, view: View) {
+        *self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(view);
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Whether it can decide anything: its view is fresh and its store answers.
+    ///
+    /// # Errors
+    /// Which of the two it lacks.
+    pub async fn health(&self) -> Result<(), Fault> {
+        if !self.view().is_fresh() {
+            return Err(Fault::Blind);
+        }
+        Ok(self.store.transact(|_| Ok(())).await?)
+    }
+
+    /// `/sendPropose`.
+    ///
+    /// # Errors
+    /// Where the store fails: then no signature leaves.
+    pub async fn propose(&self, proposal: Proposal) -> Result<Result<Answer, Refused>, Fault> {
+        let (view, key, domain, terms) = (self.view(), Arc::clone(&self.key), self.domain, self.deployment.terms);
+        let decided = self.store.transact(move |book| {
+            let ctx = Ctx { chain: &*view, keys: &*key, terms: &terms, domain: &domain, rules: Every };
+            let refusal = match book.decide(&proposal, &ctx)? {
+                Ok(answer) => return Ok(Ok(answer)),
+                Err(refusal) => refusal,
+            };
+            let mut newest = None;
+            if matches!(refusal, Refusal::Conflict(_)) {
+                newest = book.channel(proposal.state.channel)?.and_then(|row| row.newest);
+            }
+            Ok(Err(Refused { refusal, newest }))
+        });
+        let decided = decided.await?;
+        if decided.is_ok() {
+            self.arrivals.send_modify(|count| *count += 1);
+        }
+        Ok(decided)
+    }
+
+    /// An offer to open a channel.
+    ///
+    /// # Errors
+    /// Where there is one already, or the hub does not see the chain.
+    pub fn offer(&self, asked: &Opening) -> Result<(ChannelOffer, HubSignature), Fault> {
+        let view = self.view();
+        if !view.is_fresh() {
+            return Err(Fault::Blind);
+        }
+        let row = view.row(Owner { client: asked.client, asset: asked.asset });
+        if row.status != Status::None {
+            return Err(Fault::Open);
+        }
+        let offer = ChannelOffer {
+            client: asked.client,
+            asset: asked.asset,
+            epoch: row.epoch,
+            hub_amount: asked.collateral.min(self.policy.collateral),
+            opening_fee: self.policy.opening_fee,
+            valid_until: view.now().after(OFFER),
+        };
+        let hub = self.sign(offer.digest(&self.domain));
+        Ok((offer, hub))
+    }
+
+    fn sign(&self, digest: tarefa_channel::id::Digest) -> HubSignature {
+        HubSignature { signature: self.key.sign(Batch { root: digest.0 }.digest(&self.domain)), proof: vec![] }
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// Where the login is not the client's, or of another time.
+    pub async fn login(&self, login: &Login, now: Time) -> Result<String, Fault> {
+        let id = login.channel;
+        let row = self.store.transact(move |book| book.channel(id)).await?.ok_or(Fault::Unknown("channel"))?;
+        let digest = Login::digest(&self.domain, id, login.at);
+        if !login.is_recent(now) || self.key.recover(digest, &login.signature) != Some(row.owner.client) {
+            return Err(Fault::Login);
+        }
+        Ok(self.sessions.begin(id, now))
+    }
+
+    /// Whose session this is.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn session(&self, word: &str, now: Time) -> Result<ChannelId, Fault> {
+        self.sessions.channel(word, now).ok_or(Fault::Session)
+    }
+
+    /// The newest doubly-signed state of a channel; none for the implicit one.
+    ///
+    /// # Errors
+    /// Where the store fails or has no such channel.
+    pub async fn newest(&self, id: ChannelId) -> Result<Option<Signed>, Fault> {
+        let row = self.store.transact(move |book| book.channel(id)).await?.ok_or(Fault::Unknown("channel"))?;
+        Ok(row.newest)
+    }
+
+    /// Registers an invoice of a payee: what it wants, once. Whether it is new.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn register(&self, payee: ChannelId, name: B256, cap: Amount, expires: Time) -> Result<bool, Fault> {
+        let invoice = Invoice { cap, expires, used: None };
+        Ok(self.store.transact(move |book| book.register(payee, name, &invoice)).await?)
+    }
+
+    /// `retrievePaymentReceipt`: for the payer of a token alone.
+    ///
+    /// # Errors
+    /// Where there is none (yet).
+    pub async fn receipt(&self, payer: ChannelId, token: TokenId) -> Result<Receipt, Fault> {
+        let row = self.store.transact(move |book| book.token(token)).await?;
+        let row = row.filter(|row| row.token.payer_channel == payer).ok_or(Fault::Unknown("token of this payer"))?;
+        self.receipt_of(&row).ok_or(Fault::Unknown("receipt yet"))
+    }
+
+    /// The hub has countersigned the state that a receipt opens, so it can always say so again.
+    fn receipt_of(&self, row: &HubToken) -> Option<Receipt> {
+        let Stage::Attached { receipt, signature, .. } = &row.stage else { return None };
+        let hub = HubWord::State(self.sign(receipt.digest(&self.domain)));
+        let (receipt, preimage) = (receipt.clone(), row.preimage);
+        Some(Receipt { token: row.id(), receipt, signature: *signature, hub, preimage })
+    }
+
+    async fn letters(&self, channel: ChannelId) -> Result<Mailbox, Fault> {
+        let (paying, earning) =
+            self.store.transact(move |book| Ok((book.paid_by(channel)?, book.paid_to(channel)?))).await?;
+        let arrived: Vec<&HubToken> = paying.iter().filter(|row| matches!(row.stage, Stage::Attached { .. })).collect();
+        let granted: Vec<&HubToken> = earning.iter().filter(|row| row.stage == Stage::Granted).collect();
+        let ids = |rows: &[&HubToken]| rows.iter().flat_map(|row| row.id().0).collect::<Vec<u8>>();
+        let at = keccak256([ids(&arrived), vec![0], ids(&granted)].concat());
+        let receipts = arrived.into_iter().filter_map(|row| self.receipt_of(row));
+        let promise = |row: &HubToken| Promise { token: row.token.clone(), grant: row.grant, hub: row.hub.clone() };
+        let tokens = granted.into_iter().map(|row| Letter::Token(Box::new(promise(row))));
+        let letters = receipts.map(|found| Letter::Receipt(Box::new(found))).chain(tokens).collect();
+        Ok(Mailbox { at, letters })
+    }
+
+    /// What waits for a client. Letters stay until the client has acted on them in a state, so a poll says what it has seen: the answer
+    /// comes as soon as there is something else, or once `wait` is over.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn mailbox(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Mailbox, Fault> {
+        let mut arrivals = self.arrivals.subscribe();
+        let patience = tokio::time::sleep(wait.min(LONGEST_POLL));
+        tokio::pin!(patience);
+        loop {
+            let found = self.letters(channel).await?;
+            let news = seen.map_or(!found.letters.is_empty(), |seen| seen != found.at);
+            if news || patience.is_elapsed() {
+                return Ok(found);
+            }
+            tokio::select! {
+                () = &mut patience => {}
+                changed = arrivals.changed() => if changed.is_err() { return Ok(found) },
+            }
+        }
+    }
+}

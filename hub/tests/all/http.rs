@@ -1,0 +1,211 @@
+//! The hub over HTTP: a payment from login to receipt, and what is refused.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use alloy_primitives::{Address, B256};
+use serde_json::{Value, json};
+use tarefa_channel::client::Attached;
+use tarefa_channel::hub::{Answer, Proposal};
+use tarefa_channel::message::{ChannelOffer, Message as _, Op, OpKind};
+use tarefa_channel::sign::{HubSignature, Signer as _};
+use tarefa_channel::{Amount, Time};
+use tarefa_hub::store::Store;
+use tarefa_hub::{Deployment, Hub, Letter, Login, Mailbox, Policy, Receipt, http};
+
+use crate::store::detaching;
+use crate::town::{CHAIN, CONTRACT, TERMS, Town, key, view};
+
+struct Served {
+    town: Town,
+    hub: Arc<Hub>,
+    url: String,
+    client: reqwest::Client,
+}
+
+fn now() -> Time {
+    Time(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs())
+}
+
+impl Served {
+    async fn new() -> Self {
+        let store = Store::in_memory().expect("it opens");
+        let town = Town::new(store.clone()).await;
+        let deployment = Deployment { chain_id: CHAIN, contract: CONTRACT, terms: TERMS };
+        let policy = Policy { collateral: Amount(500), opening_fee: Amount(21) };
+        let hub = Hub::new(store, key("hub"), deployment, policy, view(), [7; 32]).await.expect("it begins");
+        let hub = Arc::new(hub);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let router = http::router(Arc::clone(&hub));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { town, hub, url, client: reqwest::Client::new() }
+    }
+
+    async fn post(&self, path: &str, session: &str, body: &impl serde::Serialize) -> (u16, Value) {
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(session).json(body);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    async fn get(&self, path: &str, session: &str) -> (u16, Value) {
+        let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(session);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    fn login_of(&self, name: &str, at: Time) -> Login {
+        let channel = self.town.id(name);
+        let signature = key(name).sign(Login::digest(&self.town.domain, channel, at));
+        Login { channel, at, signature }
+    }
+
+    async fn session(&self, name: &str) -> String {
+        let (status, answer) = self.post("/login", "", &self.login_of(name, now())).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["session"].as_str().expect("a word").to_owned()
+    }
+
+    async fn mailbox(&self, session: &str, query: &str) -> Mailbox {
+        let (status, answer) = self.get(&format!("/mailbox{query}"), session).await;
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_value(answer).expect("a mailbox")
+    }
+
+    async fn proposes(&self, proposal: &Proposal) -> Answer {
+        let (status, answer) = self.post("/sendPropose", "", proposal).await;
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_value(answer).expect("an answer")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_from_login_to_receipt() {
+    let mut served = Served::new().await;
+    let (alice, bob) = (served.session("alice").await, served.session("bob").await);
+    let wanted = json!({ "invoice": B256::repeat_byte(4), "cap": "100", "expires": 9000 });
+    assert_eq!(served.post("/invoice", &bob, &wanted).await, (200, json!({ "new": true })));
+
+    // Bob waits before there is anything.
+    let waiting = {
+        let (client, url, bob) = (served.client.clone(), served.url.clone(), bob.clone());
+        tokio::spawn(async move {
+            let request = client.get(format!("{url}/mailbox?wait=20")).bearer_auth(bob);
+            request.send().await.expect("an answer").json::<Mailbox>().await.expect("a mailbox")
+        })
+    };
+    let token = served.town.token(100, 4);
+    let proposal = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    let begun = Instant::now();
+    let answer = served.proposes(&proposal).await;
+    let arrived = waiting.await.expect("it ends");
+    assert!(begun.elapsed() < Duration::from_secs(15), "the poll ends with the commit, not with its patience");
+    let mut client = served.town.alice.clone();
+    client.answered(&answer, &served.town.ctx(&key("alice"))).expect("it is the answer");
+    served.town.alice = client;
+
+    let [Letter::Token(promise)] = arrived.letters.as_slice() else { panic!("{arrived:?}") };
+    assert_eq!(promise.token, token);
+    let mut client = served.town.bob.clone();
+    client.offered(&token, &promise.grant, &promise.hub, None, &served.town.ctx(&key("bob"))).expect("he counts on it");
+    served.town.bob = client;
+    let attach = served.town.proposes("bob", vec![Op::on(OpKind::Attach, token.id(), token.value)], vec![]);
+    served.proposes(&attach).await;
+    let emptied = served.mailbox(&bob, &format!("?seen={}", arrived.at)).await;
+    assert_eq!(emptied.letters, vec![], "what Bob has taken is out of his mailbox");
+
+    let letters = served.mailbox(&alice, "").await;
+    let [Letter::Receipt(letter)] = letters.letters.as_slice() else { panic!("{letters:?}") };
+    let (status, asked) = served.get(&format!("/retrievePaymentReceipt/{}", token.id()), &alice).await;
+    assert_eq!(status, 200, "{asked}");
+    let asked: Receipt = serde_json::from_value(asked).expect("a receipt");
+    assert_eq!(&asked, &**letter, "both ways lead to the same receipt");
+    let attached = Attached { receipt: asked.receipt, signature: asked.signature, hub: asked.hub };
+    let mut client = served.town.alice.clone();
+    client.receipt(token.id(), &attached, None, &served.town.ctx(&key("alice"))).expect("she was told the truth");
+    let again = served.mailbox(&alice, &format!("?seen={}&wait=0", letters.at)).await;
+    assert_eq!(again, letters, "it stays until she settles");
+    let (status, _) = served.get(&format!("/retrievePaymentReceipt/{}", token.id()), &bob).await;
+    assert_eq!(status, 404, "a receipt is its payer's");
+}
+
+#[tokio::test]
+async fn strangers_and_late_logins_learn_nothing() {
+    let served = Served::new().await;
+    for path in [
+        "/newest",
+        "/mailbox",
+        "/retrievePaymentReceipt/0x0000000000000000000000000000000000000000000000000000000000000000",
+    ] {
+        assert_eq!(served.get(path, "").await.0, 401, "{path}");
+        assert_eq!(served.get(path, &"0".repeat(144)).await.0, 401, "{path}");
+    }
+    let mut foreign = served.login_of("alice", now());
+    foreign.channel = served.town.id("bob");
+    let old = served.login_of("alice", now().before(120));
+    let early = served.login_of("alice", now().after(120));
+    for login in [foreign, old, early] {
+        assert_eq!(served.post("/login", "", &login).await.0, 401, "{login:?}");
+    }
+    let session = served.session("alice").await;
+    let mut other = session.clone();
+    other.replace_range(0..2, if session.starts_with("00") { "11" } else { "00" });
+    assert_eq!(served.get("/newest", &other).await.0, 401, "a session is of one channel");
+    assert_eq!(served.get("/newest", &session).await, (200, json!({ "newest": null })));
+    assert!(served.hub.session(&session, now().after(tarefa_hub::SESSION + 1)).is_err(), "and ends");
+}
+
+#[tokio::test]
+async fn refusals_have_their_status_and_conflicts_show_the_newest_state() {
+    let mut served = Served::new().await;
+    let token = served.town.token(100, 1);
+    let proposal = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    served.proposes(&proposal).await;
+    let mut other = proposal.clone();
+    other.state.balances.hub.0 += 1;
+    let other = served.town.signed_again("alice", other);
+    let (status, answer) = served.post("/sendPropose", "", &other).await;
+    assert_eq!(status, 409, "{answer}");
+    let newest: tarefa_channel::contract::Signed = serde_json::from_value(answer["newest"].clone()).expect("a state");
+    assert_eq!(newest.state, proposal.state);
+    let mut unsigned = proposal.clone();
+    (unsigned.client.0[3], unsigned.state.last) = (unsigned.client.0[3] ^ 1, true);
+    assert_eq!(served.post("/sendPropose", "", &unsigned).await.0, 401);
+    let mut nowhere = proposal;
+    nowhere.state.channel = tarefa_channel::ChannelId(B256::ZERO);
+    assert_eq!(served.post("/sendPropose", "", &nowhere).await.0, 404);
+    let (status, _) = served.post("/sendPropose", "", &json!({ "state": 1 })).await;
+    assert_eq!(status, 422);
+    let (status, _) = served.post("/sendPropose", "", &json!({ "state": "x".repeat(300_000) })).await;
+    assert_eq!(status, 413);
+}
+
+#[tokio::test]
+async fn offers_are_signed_and_a_hub_that_does_not_see_signs_nothing() {
+    let mut served = Served::new().await;
+    let carol = json!({ "client": key("carol").address(), "asset": Address::ZERO, "collateral": "9999" });
+    let (status, answer) = served.post("/offer", "", &carol).await;
+    assert_eq!(status, 200, "{answer}");
+    let offer: ChannelOffer = serde_json::from_value(answer["offer"].clone()).expect("an offer");
+    let hub: HubSignature = serde_json::from_value(answer["hub"].clone()).expect("a signature");
+    assert_eq!((offer.hub_amount, offer.opening_fee, offer.epoch), (Amount(500), Amount(21), 0));
+    let signer = hub.signer(&served.town.domain, offer.digest(&served.town.domain), &key("hub"));
+    assert_eq!(signer, Some(key("hub").address()));
+    let alice = json!({ "client": key("alice").address(), "asset": Address::ZERO, "collateral": "1" });
+    assert_eq!(served.post("/offer", "", &alice).await.0, 409);
+    assert_eq!(served.get("/health", "").await.0, 200);
+    assert_eq!(served.get("/terms", "").await.1["contract"], json!(CONTRACT));
+
+    let mut blind = view();
+    blind.look(Time(5000));
+    served.hub.see(blind);
+    let token = served.town.token(100, 1);
+    let proposal = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    assert_eq!(served.post("/sendPropose", "", &proposal).await.0, 503);
+    assert_eq!(served.post("/offer", "", &carol).await.0, 503);
+    assert_eq!(served.get("/health", "").await.0, 503);
+    served.hub.see(view());
+    assert_eq!(served.post("/sendPropose", "", &proposal).await.0, 200);
+}

@@ -1,0 +1,5 @@
+//! The hub, from its store outwards.
+
+mod http;
+mod store;
+mod town;
