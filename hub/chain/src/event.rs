@@ -190,11 +190,18 @@ fn opening(last: bool, ops: B256, b: FulgurHub::Balances) -> Opening {
     Opening { last, balances, ops }
 }
 
+/// A log that is none of the contract's events: the address is another contract's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a log of the contract is none of its events ({0}): is this the contract's address?")]
+pub struct Undecodable(pub String);
+
 /// What a log of the contract says; none for what it says of no channel (EIP-712's own event).
-#[must_use]
-pub fn decode(log: &Log) -> Option<Event> {
+///
+/// # Errors
+/// Where it is none of the contract's.
+pub fn decode(log: &Log) -> Result<Option<Event>, Undecodable> {
     let channel = ChannelId;
-    Some(match Events::decode_log(log).ok()?.data {
+    Ok(Some(match Events::decode_log(log).map_err(|error| Undecodable(error.to_string()))?.data {
         Events::Subscribed(e) => Event::Subscribed {
             channel: channel(e.channel),
             owner: Owner { client: e.client, asset: e.asset },
@@ -256,6 +263,6 @@ pub fn decode(log: &Log) -> Option<Event> {
         Events::HubDeposited(e) => Event::HubDeposited { asset: e.asset, amount: Amount(e.amount) },
         Events::SignerAnnounced(e) => Event::SignerAnnounced { signer: e.signer },
         Events::SignerRevoked(e) => Event::SignerRevoked { signer: e.signer, until: time(e.until) },
-        Events::EIP712DomainChanged(_) => return None,
-    })
+        Events::EIP712DomainChanged(_) => return Ok(None),
+    }))
 }

@@ -15,10 +15,10 @@ mod watch;
 
 pub use books::{Books, Unfit};
 pub use call::{Transaction, deployment, transaction};
-pub use event::{Event, decode};
+pub use event::{Event, Undecodable, decode};
 pub use keys::{BadKey, Key, recover};
 pub use revert::{Failure, failure};
 pub use rpc::{Fees, LOG_RANGE, Rpc, RpcFault};
 pub use send::{Fate, REPLACEMENTS, SendFault, Sender, Sent};
-pub use view::{Head, View, ViewError};
+pub use view::{Head, OwnClock, View, ViewError};
 pub use watch::{News, WatchError, Watcher};

@@ -120,8 +120,12 @@ impl Rpc {
         let filter = Filter::new().address(contract).from_block(from).to_block(to);
         let mut blocks: Vec<(Head, Vec<Event>)> = vec![];
         for log in self.provider.get_logs(&filter).await? {
-            let (Some(number), Some(hash)) = (log.block_number, log.block_hash) else { continue };
-            let Some(event) = decode(&log.inner) else { continue };
+            let (Some(number), Some(hash)) = (log.block_number, log.block_hash) else {
+                return Err(RpcFault::Silent("it shows an event of no block".to_owned()));
+            };
+            let Some(event) = decode(&log.inner).map_err(|error| RpcFault::Silent(error.to_string()))? else {
+                continue;
+            };
             match blocks.last_mut() {
                 Some((head, events)) if head.hash == hash => events.push(event),
                 Some(_) | None => {

@@ -3,6 +3,7 @@
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
+use serde::{Deserialize, Serialize};
 use tarefa_channel::contract::Call;
 use tarefa_channel::sign::Signer as _;
 
@@ -21,8 +22,12 @@ const RAISE: u128 = 15;
 /// How often a transaction is replaced: eight times fifteen percent triple the price.
 pub const REPLACEMENTS: usize = 8;
 
-/// A transaction that was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Gas of a call that cannot be estimated, because it follows one that is not mined yet: twice the dearest call there is, a finalise with
+/// 32 pending tokens.
+const GAS_BEHIND: u64 = 1_000_000;
+
+/// A transaction that was sent, or may have been: where the node did not answer, it is treated as sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// Its number among the sender's.
     pub nonce: u64,
@@ -67,7 +72,7 @@ pub enum SendFault {
     NoCall,
     /// It was replaced often enough.
     #[error(
-        "transaction {nonce} is not mined after {REPLACEMENTS} replacements at {price} wei for each gas: look at the chain"
+        "transaction {nonce} is not mined at {price} wei a gas, the ceiling or the last of {REPLACEMENTS} raises: look at the chain"
     )]
     Stuck {
         /// Its number.
@@ -83,16 +88,28 @@ pub struct Sender {
     rpc: Rpc,
     key: Key,
     next: u64,
+    /// The most it pays for each gas, wei.
+    ceiling: u128,
 }
 
 impl Sender {
-    /// The sender of a key, after what the chain has of it.
+    /// The sender of a key, after what the chain has of it. `ceiling`: the most it pays for each gas, wei, whatever the node suggests.
     ///
     /// # Errors
     /// Where the node does not answer.
-    pub async fn new(rpc: Rpc, key: Key) -> Result<Self, RpcFault> {
+    pub async fn new(rpc: Rpc, key: Key, ceiling: u128) -> Result<Self, RpcFault> {
         let next = rpc.nonce(key.address(), false).await?;
-        Ok(Self { rpc, key, next })
+        Ok(Self { rpc, key, next, ceiling })
+    }
+
+    fn capped(&self, fees: Fees) -> Fees {
+        let most = fees.most.min(self.ceiling);
+        Fees { most, tip: fees.tip.min(most) }
+    }
+
+    /// Goes on after a transaction of an earlier run, which the node may have forgotten.
+    pub fn after(&mut self, sent: &Sent) {
+        self.next = self.next.max(sent.nonce + 1);
     }
 
     /// Who sends.
@@ -101,13 +118,25 @@ impl Sender {
         self.key.address()
     }
 
-    /// Sends a call to a contract.
+    /// Sends a call to a contract. Where the node does not answer, it counts as sent: see [`Sender::fate`] and [`Sender::again`].
     ///
     /// # Errors
-    /// Where it would revert (then nothing is sent), or the node does not take it.
+    /// Where it would revert, or the node refuses it: then it was not sent.
     pub async fn call(&mut self, contract: Address, call: &Call) -> Result<Sent, SendFault> {
         let made = transaction(call).ok_or(SendFault::NoCall)?;
-        self.send(TxKind::Call(contract), made.value, made.input).await
+        let (to, value, input) = (TxKind::Call(contract), made.value, made.input);
+        let gas = self.rpc.estimate(self.address(), to, value, input.clone()).await?;
+        self.send(to, value, input, gas.saturating_add(gas / 100 * SPARE_GAS)).await
+    }
+
+    /// Sends a call behind others of this key that are not mined yet, without asking whether it would go through now: a claim goes with
+    /// the close that it needs.
+    ///
+    /// # Errors
+    /// As [`Sender::call`].
+    pub async fn call_behind(&mut self, contract: Address, call: &Call) -> Result<Sent, SendFault> {
+        let made = transaction(call).ok_or(SendFault::NoCall)?;
+        self.send(TxKind::Call(contract), made.value, made.input, GAS_BEHIND).await
     }
 
     /// Sends the code that makes a contract.
@@ -115,16 +144,16 @@ impl Sender {
     /// # Errors
     /// As [`Sender::call`].
     pub async fn deploy(&mut self, code: Bytes) -> Result<Sent, SendFault> {
-        self.send(TxKind::Create, U256::ZERO, code).await
+        let gas = self.rpc.estimate(self.address(), TxKind::Create, U256::ZERO, code.clone()).await?;
+        self.send(TxKind::Create, U256::ZERO, code, gas.saturating_add(gas / 100 * SPARE_GAS)).await
     }
 
-    async fn send(&mut self, to: TxKind, value: U256, input: Bytes) -> Result<Sent, SendFault> {
-        let gas = self.rpc.estimate(self.address(), to, value, input.clone()).await?;
-        let Fees { most, tip } = self.rpc.fees().await?;
+    async fn send(&mut self, to: TxKind, value: U256, input: Bytes, gas_limit: u64) -> Result<Sent, SendFault> {
+        let Fees { most, tip } = self.capped(self.rpc.fees().await?);
         let transaction = TxEip1559 {
             chain_id: self.rpc.chain_id(),
             nonce: self.next,
-            gas_limit: gas + gas * SPARE_GAS / 100,
+            gas_limit,
             max_fee_per_gas: most,
             max_priority_fee_per_gas: tip,
             to,
@@ -133,9 +162,21 @@ impl Sender {
             ..TxEip1559::default()
         };
         let (hash, raw) = self.signed(&transaction);
-        self.rpc.send(&raw).await?;
-        self.next += 1;
-        Ok(Sent { nonce: transaction.nonce, hashes: vec![hash], transaction, raw })
+        let sent = Sent { nonce: transaction.nonce, hashes: vec![hash], transaction, raw };
+        match self.rpc.send(&sent.raw).await {
+            // Without an answer nobody knows: another with this number could pay twice, so this one is it.
+            Ok(_) | Err(RpcFault::Silent(_)) => {
+                self.next += 1;
+                Ok(sent)
+            }
+            Err(fault) => {
+                // Perhaps another program uses the key: the next one begins after what the chain has.
+                if let Ok(next) = self.rpc.nonce(self.address(), false).await {
+                    self.next = self.next.max(next);
+                }
+                Err(fault.into())
+            }
+        }
     }
 
     fn signed(&self, transaction: &TxEip1559) -> (B256, Bytes) {
@@ -190,19 +231,25 @@ impl Sender {
     /// Where it was replaced too often, or the node does not take it.
     pub async fn raise(&self, sent: &mut Sent) -> Result<(), SendFault> {
         let price = sent.transaction.max_fee_per_gas;
-        if sent.hashes.len() > REPLACEMENTS {
+        if sent.hashes.len() > REPLACEMENTS || price >= self.ceiling {
             return Err(SendFault::Stuck { nonce: sent.nonce, price });
         }
-        let raised = |fee: u128| fee + (fee * RAISE).div_ceil(100);
+        let raised = |fee: u128| fee.saturating_add(fee.saturating_mul(RAISE).div_ceil(100));
         let now = self.rpc.fees().await?;
+        let (most, tip) = (raised(price), raised(sent.transaction.max_priority_fee_per_gas));
+        let Fees { most, tip } = self.capped(Fees { most: most.max(now.most), tip: tip.max(now.tip) });
         let mut transaction = sent.transaction.clone();
-        transaction.max_fee_per_gas = raised(price).max(now.most);
-        transaction.max_priority_fee_per_gas = raised(transaction.max_priority_fee_per_gas).max(now.tip);
+        (transaction.max_fee_per_gas, transaction.max_priority_fee_per_gas) = (most, tip);
         let (hash, raw) = self.signed(&transaction);
-        self.rpc.send(&raw).await?;
-        sent.hashes.push(hash);
-        (sent.transaction, sent.raw) = (transaction, raw);
-        Ok(())
+        match self.rpc.send(&raw).await {
+            // Without an answer it may be the one that is mined, so its hash is kept.
+            Ok(_) | Err(RpcFault::Silent(_)) => {
+                sent.hashes.push(hash);
+                (sent.transaction, sent.raw) = (transaction, raw);
+                Ok(())
+            }
+            Err(fault) => Err(fault.into()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a party knows of the chain: the newest blocks, which may still be replaced, and those older than the reorg margin.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256};
 use tarefa_channel::chain::Chain;
@@ -43,7 +44,36 @@ pub enum ViewError {
     },
 }
 
-/// A chain as one party has seen it so far (rule 16).
+/// A party's own clock: what says how old the newest block is.
+#[derive(Clone)]
+pub struct OwnClock(Arc<dyn Fn() -> Time + Send + Sync>);
+
+impl OwnClock {
+    /// A clock.
+    pub fn new(clock: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        Self(Arc::new(clock))
+    }
+
+    /// The system's.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(|| Time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())))
+    }
+
+    /// Seconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for OwnClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OwnClock({})", self.now().0)
+    }
+}
+
+/// A chain as one party has seen it so far (rule 16). It grows old by itself: who stops looking decides nothing any more.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Seconds after which a block is final.
@@ -51,29 +81,35 @@ pub struct View {
     newest: Books,
     settled: Books,
     settled_head: Head,
-    /// Blocks that are not final, oldest first: those with events, and the newest at each look.
-    recent: VecDeque<(Head, Vec<Event>)>,
-    /// This party's own clock at its last look.
-    clock: Time,
+    /// Blocks that are not final, oldest first: those with events, some without, and the newest.
+    recent: Vec<(Head, Vec<Event>)>,
+    clock: OwnClock,
 }
 
 impl View {
     /// The view of somebody who knows nothing before this block. `margin`: seconds after which a block is final.
     #[must_use]
-    pub fn new(margin: u64, from: Head) -> Self {
+    pub fn new(margin: u64, from: Head, clock: OwnClock) -> Self {
         let (newest, settled) = (Books::default(), Books::default());
-        Self { margin, newest, settled, settled_head: from, recent: VecDeque::new(), clock: from.time }
+        Self { margin, newest, settled, settled_head: from, recent: vec![], clock }
     }
 
     /// The newest known block.
     #[must_use]
     pub fn head(&self) -> Head {
-        self.recent.back().map_or(self.settled_head, |(head, _)| *head)
+        self.recent.last().map_or(self.settled_head, |(head, _)| *head)
     }
 
-    /// Known blocks that are not final, the newest first, and then the newest final one.
-    pub fn heads(&self) -> impl Iterator<Item = Head> + '_ {
-        self.recent.iter().rev().map(|(head, _)| *head).chain([self.settled_head])
+    /// The newest final block.
+    #[must_use]
+    pub fn settled_head(&self) -> Head {
+        self.settled_head
+    }
+
+    /// Known blocks that are not final, oldest first.
+    #[must_use]
+    pub fn recent(&self) -> &[(Head, Vec<Event>)] {
+        &self.recent
     }
 
     /// What all known events add up to.
@@ -82,61 +118,34 @@ impl View {
         &self.newest
     }
 
-    /// Sets this party's own clock, which says how old the newest block is.
-    pub fn look(&mut self, clock: Time) {
-        self.clock = clock;
-    }
-
-    /// Adds blocks after the newest known one, in order: those with events, and the newest of all with or without any.
+    /// The same chain with these blocks after the newest final one, in order, in place of those known so far.
     ///
     /// # Errors
-    /// Where they are not after it, or an event does not fit: the view is as it was.
-    pub fn extend(&mut self, blocks: Vec<(Head, Vec<Event>)>) -> Result<(), ViewError> {
-        let mut newest = self.newest.clone();
-        let mut last = self.head();
+    /// Where they are not after it or out of order, or an event does not fit.
+    pub fn with(&self, blocks: Vec<(Head, Vec<Event>)>) -> Result<Self, ViewError> {
+        let mut view = Self { newest: self.settled.clone(), recent: vec![], ..self.clone() };
+        let mut last = self.settled_head;
         for (head, events) in &blocks {
             if head.number <= last.number || head.time < last.time {
                 return Err(ViewError::Order(head.number));
             }
             for event in events {
-                newest.apply(event, head.time)?;
+                view.newest.apply(event, head.time)?;
             }
             last = *head;
         }
-        self.newest = newest;
-        self.recent.extend(blocks);
-        self.settle()
-    }
-
-    fn settle(&mut self) -> Result<(), ViewError> {
-        let until = self.head().time.before(self.margin);
-        while let Some((head, events)) = self.recent.front().filter(|(head, _)| head.time <= until) {
-            for event in events {
-                self.settled.apply(event, head.time)?;
-            }
-            self.settled_head = *head;
-            self.recent.pop_front();
-        }
-        Ok(())
-    }
-
-    /// Forgets every block after this number: they were replaced.
-    ///
-    /// # Errors
-    /// Where final ones were.
-    pub fn rewind(&mut self, number: u64) -> Result<(), ViewError> {
-        if number < self.settled_head.number {
-            return Err(ViewError::Deep { margin: self.margin });
-        }
-        self.recent.retain(|(head, _)| head.number <= number);
-        let mut newest = self.settled.clone();
-        for (head, events) in &self.recent {
-            for event in events {
-                newest.apply(event, head.time)?;
+        let until = last.time.before(self.margin);
+        for (head, events) in blocks {
+            if head.time <= until {
+                for event in &events {
+                    view.settled.apply(event, head.time)?;
+                }
+                view.settled_head = head;
+            } else {
+                view.recent.push((head, events));
             }
         }
-        self.newest = newest;
-        Ok(())
+        Ok(view)
     }
 }
 
@@ -186,7 +195,9 @@ impl Chain for View {
     }
 
     fn is_fresh(&self) -> bool {
-        self.head().time.until(self.clock) <= limits::HEAD_AGE
+        let (head, now) = (self.head().time, self.clock.now());
+        // A block of the future is as little worth as an old one: it would make everything before it final.
+        head.until(now) <= limits::HEAD_AGE && now.until(head) <= limits::HEAD_AGE
     }
 
     fn trusted(&self, signer: Address) -> bool {

@@ -5,7 +5,7 @@ use tarefa_channel::Time;
 
 use crate::event::Event;
 use crate::rpc::{LOG_RANGE, Rpc, RpcFault};
-use crate::view::{Head, View, ViewError};
+use crate::view::{Head, OwnClock, View, ViewError};
 
 /// Why nothing new is known.
 #[derive(Debug, thiserror::Error)]
@@ -16,25 +16,43 @@ pub enum WatchError {
     /// What it says does not fit.
     #[error(transparent)]
     View(#[from] ViewError),
-    /// Blocks were replaced while they were read: ask again.
+    /// Blocks were replaced while they were read.
     #[error("the chain was reorganised while it was read: ask again")]
     Moved,
+    /// It shows fewer blocks than it did.
+    #[error("the chain's node is behind: it shows block {shown}, and {known} was known: ask again")]
+    Behind {
+        /// Its newest block.
+        shown: u64,
+        /// The newest known one.
+        known: u64,
+    },
 }
 
 /// What a look has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Blocks after this one were replaced.
-    pub rewound: Option<Head>,
-    /// New blocks: those with events, and the newest.
+    /// Blocks that were known are not there any more, from this number on.
+    pub replaced: Option<u64>,
+    /// Blocks with events that were not known.
     pub blocks: Vec<(Head, Vec<Event>)>,
+    /// There is more to read: look again.
+    pub more: bool,
 }
+
+/// Ranges of blocks in one look: at four blocks a second still two hours, far above any reorg margin, so that what is read always reaches
+/// beyond what is not final.
+const RANGES: u64 = 16;
+
+/// Parts of the reorg margin after which a block without events is remembered, so that the final one moves on.
+const MARKS: u64 = 8;
 
 /// A contract on a chain, as one party follows it.
 #[derive(Clone, Debug)]
 pub struct Watcher {
     rpc: Rpc,
     contract: Address,
+    margin: u64,
     /// What is known so far.
     pub view: View,
 }
@@ -42,52 +60,74 @@ pub struct Watcher {
 impl Watcher {
     /// Follows a contract from the block before its deployment (or any before). `margin`: seconds after which a block is final.
     #[must_use]
-    pub fn new(rpc: Rpc, contract: Address, from: Head, margin: u64) -> Self {
-        Self { rpc, contract, view: View::new(margin, from) }
+    pub fn new(rpc: Rpc, contract: Address, from: Head, margin: u64, clock: OwnClock) -> Self {
+        Self { rpc, contract, margin, view: View::new(margin, from, clock) }
     }
 
-    /// Reads what is new. `clock`: this party's own time.
+    /// Reads everything after the newest final block, a bounded number of blocks of it: what is not final is read again each time, so
+    /// that what one node of several did not show at first is not missed.
     ///
     /// # Errors
-    /// The view is then as old as before: nothing is decided by it once it is not fresh.
-    pub async fn look(&mut self, clock: Time) -> Result<News, WatchError> {
-        self.view.look(clock);
-        let head = self.rpc.head().await?;
-        let common = self.common(head).await?;
-        let mut news = News::default();
-        if common.number < self.view.head().number {
-            self.view.rewind(common.number)?;
-            news.rewound = Some(common);
+    /// The view is as it was before, and nothing is decided by it once it is not fresh.
+    pub async fn look(&mut self) -> Result<News, WatchError> {
+        let newest = self.rpc.head().await?;
+        let (settled, known) = (self.view.settled_head(), self.view.head());
+        if newest.number < known.number {
+            return Err(WatchError::Behind { shown: newest.number, known: known.number });
         }
-        if head.number == common.number {
-            return Ok(news);
+        if self.rpc.block(settled.number).await? != Some(settled) {
+            return Err(ViewError::Deep { margin: self.margin }.into());
         }
-        let mut from = common.number + 1;
-        while from <= head.number {
-            let to = head.number.min(from + LOG_RANGE - 1);
-            news.blocks.extend(self.rpc.events(self.contract, from, to).await?);
+        if newest == settled {
+            return Ok(News::default());
+        }
+        let last = newest.number.min(settled.number + LOG_RANGE * RANGES);
+        let head = self.rpc.block(last).await?.ok_or(WatchError::Moved)?;
+        let mut blocks = vec![];
+        let mut from = settled.number + 1;
+        while from <= last {
+            let to = last.min(from + LOG_RANGE - 1);
+            blocks.extend(self.rpc.events(self.contract, from, to).await?);
             from = to + 1;
         }
-        if self.rpc.block(head.number).await? != Some(head) {
-            return Err(WatchError::Moved);
-        }
-        if news.blocks.last().is_none_or(|(last, _)| last.number < head.number) {
-            news.blocks.push((head, vec![]));
-        }
-        self.view.extend(news.blocks.clone())?;
-        Ok(news)
-    }
-
-    /// The newest known block that is still in the chain.
-    async fn common(&self, head: Head) -> Result<Head, WatchError> {
-        for known in self.view.heads().collect::<Vec<_>>() {
-            if known.number <= head.number && self.rpc.block(known.number).await? == Some(known) {
-                return Ok(known);
+        for (block, _) in &blocks {
+            if self.rpc.block(block.number).await? != Some(*block) {
+                return Err(WatchError::Moved);
             }
         }
-        // Not even the final one: say so as the view does.
-        let mut view = self.view.clone();
-        view.rewind(0)?;
-        Err(WatchError::Moved)
+        self.mark(head, &mut blocks).await?;
+        // Whoever answered the questions between, answered them about this chain.
+        if self.rpc.block(last).await? != Some(head) {
+            return Err(WatchError::Moved);
+        }
+        let view = self.view.with(blocks.clone())?;
+        let kept =
+            |(block, events): &(Head, Vec<Event>)| events.is_empty() || blocks.iter().any(|(one, _)| one == block);
+        let replaced = self.view.recent().iter().find(|block| !kept(block)).map(|(block, _)| block.number);
+        let new = |block: &(Head, Vec<Event>)| !block.1.is_empty() && !self.view.recent().contains(block);
+        let news = blocks.iter().filter(|block| new(block)).cloned().collect();
+        self.view = view;
+        Ok(News { replaced, blocks: news, more: last < newest.number })
+    }
+
+    /// Adds the newest block, and blocks without events that are known and still there.
+    async fn mark(&self, head: Head, blocks: &mut Vec<(Head, Vec<Event>)>) -> Result<(), WatchError> {
+        let mut marks: Vec<Head> = vec![];
+        let spaced = |last: Time, block: &Head| last.until(block.time) >= self.margin.div_ceil(MARKS);
+        let mut last = self.view.settled_head().time;
+        for (block, _) in self.view.recent().iter().filter(|(block, _)| block.number < head.number) {
+            if spaced(last, block) && self.rpc.block(block.number).await? == Some(*block) {
+                last = block.time;
+                marks.push(*block);
+            }
+        }
+        marks.push(head);
+        for mark in marks {
+            if blocks.iter().all(|(block, _)| block.number != mark.number) {
+                blocks.push((mark, vec![]));
+            }
+        }
+        blocks.sort_by_key(|(block, _)| block.number);
+        Ok(())
     }
 }

@@ -14,7 +14,7 @@ use tarefa_hub::store::Store;
 use tarefa_hub::{Deployment, Hub, Letter, Login, Mailbox, Policy, Receipt, http};
 
 use crate::store::detaching;
-use crate::town::{CHAIN, CONTRACT, TERMS, Town, key, view};
+use crate::town::{CHAIN, CONTRACT, TERMS, Town, key, view, view_at};
 
 struct Served {
     town: Town,
@@ -198,9 +198,7 @@ async fn offers_are_signed_and_a_hub_that_does_not_see_signs_nothing() {
     assert_eq!(served.get("/health", "").await.0, 200);
     assert_eq!(served.get("/terms", "").await.1["contract"], json!(CONTRACT));
 
-    let mut blind = view();
-    blind.look(Time(5000));
-    served.hub.see(blind);
+    served.hub.see(view_at(Time(5000)));
     let token = served.town.token(100, 1);
     let proposal = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
     assert_eq!(served.post("/sendPropose", "", &proposal).await.0, 503);

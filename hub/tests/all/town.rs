@@ -1,7 +1,7 @@
 //! Alice, Bob and a hub over a real store, with a chain that nobody moves.
 
 use alloy_primitives::{Address, B256, keccak256};
-use tarefa_chain::{Event, Head, Key, View};
+use tarefa_chain::{Event, Head, Key, OwnClock, View};
 use tarefa_channel::chain::Ctx;
 use tarefa_channel::client::Client;
 use tarefa_channel::contract::Owner;
@@ -44,9 +44,10 @@ fn id(name: &str) -> ChannelId {
     ChannelKey { chain_id: CHAIN, contract: CONTRACT, client, asset, epoch: 0 }.id()
 }
 
-pub fn view() -> View {
+/// The chain, as somebody sees it whose clock says this.
+pub fn view_at(now: Time) -> View {
     let head = |number, time| Head { number, hash: B256::repeat_byte(number as u8), time: Time(time) };
-    let mut view = View::new(TERMS.reorg, head(1, 900));
+    let view = View::new(TERMS.reorg, head(1, 900), OwnClock::new(move || now));
     let opened = |name, client_in, hub_in| Event::Subscribed {
         channel: id(name),
         owner: owner(name),
@@ -56,9 +57,11 @@ pub fn view() -> View {
     };
     let signer = Event::SignerAnnounced { signer: key("hub").address() };
     let events = vec![signer, opened("alice", 1000, 50), opened("bob", 30, 400)];
-    view.extend(vec![(head(2, 950), events), (head(3, NOW.0), vec![])]).expect("in order");
-    view.look(NOW);
-    view
+    view.with(vec![(head(2, 950), events), (head(3, NOW.0), vec![])]).expect("in order")
+}
+
+pub fn view() -> View {
+    view_at(NOW)
 }
 
 pub struct Town {

@@ -100,6 +100,9 @@ pub fn execute(
     keep: bool,
 ) -> Result<Outcome, Refused> {
     let (number, time, base_fee) = at;
+    if request.gas > BLOCK_GAS {
+        return Err(Refused::Invalid(format!("its gas limit {} is above the block's {BLOCK_GAS}", request.gas)));
+    }
     let account = state.basic(request.from).unwrap_or_default().unwrap_or_default();
     let block = BlockEnv {
         number: U256::from(number),
@@ -110,7 +113,7 @@ pub fn execute(
     };
     let transaction = TxEnv {
         caller: request.from,
-        gas_limit: request.gas.min(BLOCK_GAS),
+        gas_limit: request.gas,
         gas_price: request.gas_price.unwrap_or(0),
         kind: request.to.map_or(TxKind::Create, TxKind::Call),
         value: request.value,
@@ -137,8 +140,8 @@ pub fn execute(
             Outcome { success: false, gas_used, created: None, logs: vec![], output }
         }
         ExecutionResult::Halt { reason, .. } => {
-            let output = Bytes::from(format!("{reason:?}").into_bytes());
-            Outcome { success: false, gas_used, created: None, logs: vec![], output }
+            tracing::debug!(?reason, "a transaction halted");
+            Outcome { success: false, gas_used, created: None, logs: vec![], output: Bytes::new() }
         }
     })
 }

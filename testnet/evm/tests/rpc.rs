@@ -87,6 +87,7 @@ fn transactions_that_cannot_be_tried_say_why_and_cost_nothing() {
     refused(Bytes::from_static(b"\x02rubbish"), "not a signed transaction");
     refused([signed(transfer(0, 5)).as_ref(), b"!"].concat().into(), "follow it");
     refused(signed(TxEip1559 { max_fee_per_gas: 1, ..transfer(0, 5) }), "invalid transaction");
+    refused(signed(TxEip1559 { gas_limit: 30_000_001, ..transfer(0, 5) }), "above the block's");
     ask(&mut served, "eth_sendRawTransaction", &json!([signed(transfer(0, 5))])).expect("the right one is taken");
     let (_, said) = ask(&mut served, "eth_sendRawTransaction", &json!([signed(transfer(0, 5))])).expect_err("again");
     assert!(said.contains("nonce too low: next nonce 1, tx nonce 0"), "{said}");
@@ -125,6 +126,9 @@ fn wrong_requests_are_named() {
     refused(&mut served, "eth_getBlockByNumber", json!(["newest"]), -32602, "a block tag or number");
     refused(&mut served, "evm_revert", json!(["0x63"]), -32000, "snapshot 99 is unknown");
     refused(&mut served, "evm_setNextBlockTimestamp", json!([1]), -32602, "not after the newest block");
+    refused(&mut served, "evm_setNextBlockTimestamp", json!([u64::MAX]), -32602, "or after 1099511627775");
+    refused(&mut served, "evm_increaseTime", json!([u64::MAX]), -32602, "more than there are");
+    refused(&mut served, "eth_feeHistory", json!([5, "latest", vec![1; 101]]), -32602, "at most 100 percentiles");
     refused(&mut served, "eth_call", json!({ "to": 1 }), -32602, "`params` is an array");
     let said =
         |served: &mut Served, body: &str| served.answer(body.as_bytes()).expect("an answer")["error"].to_string();

@@ -1,11 +1,15 @@
 //! A channel's life through the adapters: every block followed, a reorganisation noticed, a refusal named.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, keccak256};
 use serde_json::{Value, json};
 use tarefa_chain::abi::FulgurHub;
-use tarefa_chain::{Event, Failure, Fate, Key, Rpc, Sender, Sent, ViewError, WatchError, Watcher, deployment};
+use tarefa_chain::{
+    Event, Failure, Fate, Key, OwnClock, Rpc, Sender, Sent, ViewError, WatchError, Watcher, deployment,
+};
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::contract::{Call, Finalise, HubWord, Owner, Revert, Signed, Status};
 use tarefa_channel::eip712::Domain;
@@ -23,12 +27,15 @@ const DELAY: u64 = 10_000;
 const MARGIN: u64 = 60;
 /// How long a chain that mines at once may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The most that anybody here pays for each gas.
+const CEILING: u128 = 100_000_000_000;
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
 struct Town {
     rpc: Rpc,
     contract: Address,
     watcher: Watcher,
+    clock: Arc<AtomicU64>,
     hub: Sender,
     alice: Sender,
     key: Key,
@@ -38,6 +45,11 @@ struct Town {
 
 fn key(name: &str) -> Key {
     Key::new(keccak256(format!("key of {name}")).0).expect("a hash is a key")
+}
+
+fn own(clock: &Arc<AtomicU64>) -> OwnClock {
+    let clock = Arc::clone(clock);
+    OwnClock::new(move || Time(clock.load(Ordering::Relaxed)))
 }
 
 async fn mined(sender: &Sender, sent: &Sent) -> Fate {
@@ -63,13 +75,14 @@ impl Town {
         }
         let from = rpc.head().await.expect("a block");
         let code = deployment(treasury.address(), signer.address(), GRACE, DELAY, vec![]);
-        let mut hub = Sender::new(rpc.clone(), treasury).await.expect("a node");
+        let mut hub = Sender::new(rpc.clone(), treasury, CEILING).await.expect("a node");
         let sent = hub.deploy(code).await.expect("it deploys");
         let Fate::Mined { created: Some(contract), .. } = mined(&hub, &sent).await else { panic!("no contract") };
         let domain = Domain::new(rpc.chain_id(), contract);
-        let watcher = Watcher::new(rpc.clone(), contract, from, MARGIN);
-        let alice = Sender::new(rpc.clone(), key.clone()).await.expect("a node");
-        Self { rpc, contract, watcher, hub, alice, key, signer, domain }
+        let clock = Arc::new(AtomicU64::new(0));
+        let watcher = Watcher::new(rpc.clone(), contract, from, MARGIN, own(&clock));
+        let alice = Sender::new(rpc.clone(), key.clone(), CEILING).await.expect("a node");
+        Self { rpc, contract, watcher, clock, hub, alice, key, signer, domain }
     }
 
     fn owner(&self) -> Owner {
@@ -82,8 +95,9 @@ impl Town {
     }
 
     async fn look(&mut self) -> tarefa_chain::News {
-        let clock = self.rpc.head().await.expect("a block").time;
-        self.watcher.look(clock).await.expect("nothing is wrong")
+        let head = self.rpc.head().await.expect("a block");
+        self.clock.store(head.time.0, Ordering::Relaxed);
+        self.watcher.look().await.expect("nothing is wrong")
     }
 
     async fn alice_calls(&mut self, call: &Call) {
@@ -189,7 +203,7 @@ async fn a_reorganisation_is_noticed(place: &Place, town: &mut Town, owner: Owne
     place.pass(1).await;
     place.pass(1).await;
     let news = town.look().await;
-    assert!(news.rewound.is_some(), "{news:?}");
+    assert!(news.replaced.is_some(), "{news:?}");
     assert_eq!(town.watcher.view.row(owner).client_in, Amount(1000));
     assert_eq!(town.alice.fate(&sent).await.expect("a node"), Fate::Waiting);
     // The same bytes still count there.
@@ -227,14 +241,17 @@ async fn closes_and_ends(place: &Place, town: &mut Town, owner: Owner) {
 async fn a_view_that_fell_behind_catches_up(town: &mut Town, owner: Owner) {
     town.subscribe(2000).await;
     let from = town.rpc.block(0).await.expect("a node").expect("a first block");
-    let mut late = Watcher::new(town.rpc.clone(), town.contract, from, MARGIN);
-    late.look(Time(0)).await.expect("nothing is wrong");
+    let clock = Arc::new(AtomicU64::new(0));
+    let mut late = Watcher::new(town.rpc.clone(), town.contract, from, MARGIN, own(&clock));
+    late.look().await.expect("nothing is wrong");
     town.look().await;
     assert_eq!(late.view.books(), town.watcher.view.books());
     assert_eq!(late.view.row(owner).client_in, Amount(2000));
-    let head = town.rpc.head().await.expect("a block");
-    late.look(head.time.after(61)).await.expect("nothing is wrong");
-    assert!(!late.view.is_fresh(), "its newest block is 61 s old");
+    let head = town.rpc.head().await.expect("a block").time;
+    for (now, fresh) in [(head, true), (head.after(60), true), (head.after(61), false), (head.before(61), false)] {
+        clock.store(now.0, Ordering::Relaxed);
+        assert_eq!(late.view.is_fresh(), fresh, "by its own clock, and without looking again");
+    }
 }
 
 async fn a_deep_reorganisation_stops_everything(place: &Place, town: &mut Town) {
@@ -245,8 +262,11 @@ async fn a_deep_reorganisation_stops_everything(place: &Place, town: &mut Town) 
     town.look().await;
     let known = town.watcher.view.clone();
     place.ask("evm_revert", json!([snapshot])).await;
+    place.pass(1).await;
+    let fault = town.watcher.look().await.expect_err("it shows fewer blocks");
+    assert!(matches!(fault, WatchError::Behind { .. }), "{fault}");
     place.pass(MARGIN + 7).await;
-    let fault = town.watcher.look(Time(0)).await.expect_err("final blocks were replaced");
+    let fault = town.watcher.look().await.expect_err("final blocks were replaced");
     assert!(matches!(fault, WatchError::View(ViewError::Deep { .. })), "{fault}");
     assert_eq!(town.watcher.view.books(), known.books());
 }
@@ -257,7 +277,7 @@ pub async fn raises_the_price_of_what_waits(place: &Place) {
     let payer = key("payer");
     place.fund(payer.address(), ETHER).await;
     let code = deployment(payer.address(), payer.address(), GRACE, DELAY, vec![]);
-    let mut sender = Sender::new(rpc.clone(), payer).await.expect("a node");
+    let mut sender = Sender::new(rpc.clone(), payer.clone(), CEILING).await.expect("a node");
     place.ask("evm_setAutomine", json!([false])).await;
     let mut sent = sender.deploy(code).await.expect("the node takes it");
     assert_eq!(sender.fate(&sent).await.expect("a node"), Fate::Waiting);
@@ -268,5 +288,30 @@ pub async fn raises_the_price_of_what_waits(place: &Place) {
     mined(&sender, &sent).await;
     let waiting = place.ask("eth_getTransactionReceipt", json!([sent.hashes[0]])).await;
     assert_eq!(waiting, Value::Null, "one of the two was mined");
+    let Fate::Mined { created: Some(contract), .. } = mined(&sender, &sent).await else { panic!("no contract") };
+    // One behind another, in one block: the second could not be estimated before the first is mined.
+    let first = Call::HubDeposit { asset: Address::ZERO, amount: Amount(5) };
+    let second = Call::Transfer { to: Address::repeat_byte(9), asset: Address::ZERO, amount: Amount(5) };
+    let first = sender.call(contract, &first).await.expect("the node takes it");
+    assert!(sender.call(contract, &second).await.is_err(), "there is no balance yet");
+    let second = sender.call_behind(contract, &second).await.expect("the node takes it");
+    place.ask("evm_mine", json!([])).await;
+    let (first_fate, second_fate) = (mined(&sender, &first).await, mined(&sender, &second).await);
+    let block = |fate: &Fate| if let Fate::Mined { block, .. } = fate { *block } else { 0 };
+    assert_eq!(block(&first_fate), block(&second_fate));
+    // After a restart a kept transaction is known again, and a ceiling is one.
+    let text = serde_json::to_string(&second).expect("it has a form");
+    let kept: Sent = serde_json::from_str(&text).expect("its own form");
+    assert_eq!(kept, second);
+    let mut poor = Sender::new(rpc.clone(), payer, 200_000_000).await.expect("a node");
+    poor.after(&kept);
+    let deposit = Call::HubDeposit { asset: Address::ZERO, amount: Amount(1) };
+    let mut waits = poor.call(contract, &deposit).await.expect("the node takes it");
+    let mut fault = None;
+    while fault.is_none() {
+        fault = poor.raise(&mut waits).await.err();
+    }
+    let words = fault.expect("the ceiling").to_string();
+    assert!(words.contains("is not mined at 200000000 wei"), "{words}");
     place.ask("evm_setAutomine", json!([true])).await;
 }

@@ -86,7 +86,7 @@ impl World {
         let value = Contract::new(CHAIN, address, TERMS, treasury, signer, Every);
         let (lines, tokens, epochs) = (BTreeMap::new(), vec![], BTreeMap::new());
         let mut books = Books::default();
-        for event in receipt.logs.iter().filter_map(decode) {
+        for event in receipt.logs.iter().filter_map(|log| decode(log).expect("the contract's")) {
             books.apply(&event, Time(START)).expect("a first event");
         }
         let mut world = Self { chance: Chance(seed), keys, evm, address, value, lines, tokens, epochs, books };
@@ -126,7 +126,7 @@ impl World {
             return Err(format!("the value says {answer:?}, the Solidity {said:?}"));
         }
         for log in &receipt.logs {
-            let event = decode(log).ok_or_else(|| format!("an event that is not read: {log:?}"))?;
+            let event = decode(log).map_err(|error| error.to_string())?.ok_or("an event of no channel")?;
             self.check_event(&event)?;
             self.books.apply(&event, now).map_err(|unfit| unfit.to_string())?;
         }

@@ -5,7 +5,7 @@ use alloy_sol_types::{Revert, SolError as _};
 use serde_json::{Value, json};
 
 use super::json::{self, quantity};
-use super::parse::{block, filter, number, param, request, typed};
+use super::parse::{block, filter, number, request, typed};
 use super::{Fault, Served};
 use crate::chain::SendError;
 use crate::execute::{Outcome, Refused};
@@ -14,6 +14,10 @@ use crate::execute::{Outcome, Refused};
 const TIP: u64 = 1;
 /// Blocks of which `eth_feeHistory` tells.
 const HISTORY: u64 = 1024;
+/// Percentiles that it tells of each: there are a hundred.
+const PERCENTILES: usize = 100;
+/// Latest time that contracts of channels know: 40 bits of seconds.
+const LATEST: u64 = (1 << 40) - 1;
 
 fn reverted(outcome: &Outcome) -> Fault {
     let reason = Revert::abi_decode(&outcome.output).map(|revert| format!(": {}", revert.reason)).unwrap_or_default();
@@ -107,15 +111,21 @@ impl Served {
 
     fn for_tests(&mut self, method: &str, params: &[Value]) -> Option<Result<Value, Fault>> {
         Some(match method {
-            "evm_increaseTime" => number(params, 0, "a number of seconds").map(|seconds| {
+            "evm_increaseTime" => number(params, 0, "a number of seconds").and_then(|seconds| {
                 // Many blocks in a second run ahead of the clock; time goes on from the newest.
-                let behind = self.chain.head().time.saturating_sub(self.clock.now());
-                json!(self.clock.advance(seconds.saturating_add(behind)))
+                let now = self.clock.now();
+                let behind = self.chain.head().time.saturating_sub(now);
+                if now.saturating_add(behind).saturating_add(seconds) > LATEST {
+                    return Err(Fault::params(format!("{seconds} seconds are more than there are before {LATEST}")));
+                }
+                Ok(json!(self.clock.advance(seconds + behind)))
             }),
             "evm_setNextBlockTimestamp" => number(params, 0, "a time in seconds since 1970").and_then(|time| {
                 let before = self.chain.head().time;
-                if time <= before {
-                    return Err(Fault::params(format!("{time} is not after the newest block, which is of {before}")));
+                if time <= before || time > LATEST {
+                    let words =
+                        format!("{time} is not after the newest block, which is of {before}, or after {LATEST}");
+                    return Err(Fault::params(words));
                 }
                 self.clock.set_next(time);
                 Ok(Value::Null)
@@ -143,11 +153,14 @@ impl Served {
 
     fn fee_history(&self, params: &[Value]) -> Result<Value, Fault> {
         let count = number(params, 0, "a number of blocks")?.clamp(1, HISTORY);
-        let newest = block(&self.chain, params.get(1))?;
+        let newest = block(&self.chain, params.get(1))?.min(self.chain.head().number);
         let oldest = newest.saturating_sub(count - 1);
         let blocks = usize::try_from(newest - oldest + 1).unwrap_or(1);
-        let percentiles = match param(params, 2, "a list of percentiles") {
-            Ok(Value::Array(list)) => list.len(),
+        let percentiles = match params.get(2) {
+            Some(Value::Array(list)) if list.len() > PERCENTILES => {
+                return Err(Fault::params(format!("at most {PERCENTILES} percentiles")));
+            }
+            Some(Value::Array(list)) => list.len(),
             _ => 0,
         };
         let fees = vec![U64::from(self.chain.config().base_fee); blocks + 1];

@@ -77,7 +77,7 @@ pub fn request(params: &[Value]) -> Result<Request, Fault> {
         to: field(call, &["to"])?,
         value: field(call, &["value"])?.unwrap_or_default(),
         input: field::<Bytes>(call, &["input", "data"])?.unwrap_or_default(),
-        gas: gas.map_or(BLOCK_GAS, |gas| gas.try_into().unwrap_or(BLOCK_GAS)),
+        gas: gas.map_or(BLOCK_GAS, |gas| gas.try_into().unwrap_or(BLOCK_GAS).min(BLOCK_GAS)),
         gas_price: None,
         nonce: None,
     })
