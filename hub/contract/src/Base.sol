@@ -150,10 +150,15 @@ abstract contract Base is IFulgurHub, EIP712 {
         ops = Words.hash(state.ops);
         hash = Words.hashState(state.channel, state.seq, state.last, Words.hash(balances), ops);
         channel = _requireEnforceable(client, asset, row, state);
+        _requireBoth(client, signed, hash);
+        _requireCounters(row, balances);
+    }
+
+    /// That client and hub have signed a state.
+    function _requireBoth(address client, Signed calldata signed, bytes32 hash) internal view {
         _requireSigner(_digest(hash), signed.client, client);
         bytes32 granted = signed.granted;
         _requireHub(granted == 0 ? hash : Words.hashGrant(granted, signed.payeeSeq, hash), signed.hub);
-        _requireCounters(row, balances);
     }
 
     function _requireEnforceable(address client, address asset, Channel storage row, State calldata state)

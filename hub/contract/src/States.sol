@@ -43,14 +43,20 @@ abstract contract States is Base {
         _enforce(client, asset, _channels[client][asset], signed);
     }
 
-    /// @notice Enforces a newer state or names the enforced one, and ends the redemptions of tokens whose payee sequences it has
-    /// consumed: those that are under way and not credited yet. Others are passed over.
+    /// @notice Ends the redemptions of tokens whose payee sequences a state has consumed: those that are under way and not credited yet.
+    /// Others are passed over. A newer state is enforced; an older one shows as well what both have signed, as consumed sequences stay
+    /// consumed: so nobody holds this up by enforcing the next state first.
     function argueRedemptionToken(address client, address asset, Signed calldata signed, Token[] calldata tokens)
         external
     {
         Channel storage row = _channels[client][asset];
-        _enforceOrKnow(client, asset, row, signed);
         bytes32 channel = signed.state.channel;
+        if (signed.state.seq > row.seq) {
+            _enforce(client, asset, row, signed);
+        } else if (!_isEnforced(row, signed.state)) {
+            require(channel == channelId(client, asset, row.epoch), WrongChannel());
+            _requireBoth(client, signed, signed.state.hash(Words.hash(signed.state.ops)));
+        }
         for (uint256 i = 0; i < tokens.length; ++i) {
             require(tokens[i].payee == channel, WrongChannel());
             bytes32 id = tokens[i].hash();

@@ -168,6 +168,51 @@ contract RedemptionsTest is Town {
         refusesCredit(bob, list[0], IFulgurHub.NotPending.selector);
     }
 
+    function test_a_newer_state_that_is_enforced_first_does_not_save_a_redemption() public {
+        Token memory t = token(OFF, 100, 0);
+        redeem(redeemOf(t, 0, 0));
+        Signed memory older = attached(t, 1, 0, 100);
+        Balances memory b = balancesOf("bob", 130, 0);
+        b.window = 1;
+        Signed memory newer = both("bob", state("bob", 2, b));
+        hub.argueClosure(bob, NATIVE, newer);
+        Token[] memory list = only(t);
+        Signed memory bad = attached(t, 1, 0, 100);
+        bad.client = signs("alice", hasher.hash(bad.state));
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
+        hub.argueRedemptionToken(bob, NATIVE, bad, list);
+        bad = attached(t, 1, 0, 100);
+        bad.hub = hubSignsAs("bob", hasher.hash(bad.state));
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
+        hub.argueRedemptionToken(bob, NATIVE, bad, list);
+        bad = attached(t, 1, 0, 100);
+        bad.state.channel = idOf(alice);
+        bad = both("bob", bad.state);
+        vm.expectRevert(IFulgurHub.WrongChannel.selector);
+        hub.argueRedemptionToken(bob, NATIVE, bad, list);
+        hub.argueRedemptionToken(bob, NATIVE, older, list);
+        assertTrue(redemptionOf(t).status == RedemptionStatus.Void, "void");
+        assertEq(hub.channelOf(bob, NATIVE).seq, 2, "the newer one stays");
+    }
+
+    function test_nobodys_state_ends_a_redemption_in_anothers_channel() public {
+        Token memory t = token(OFF, 10, 0);
+        t.payee = idOf(alice);
+        Redeem memory r = redeemOf(t, 0, 0);
+        r.client = alice;
+        vm.prank(alice);
+        hub.redeemToken(r);
+        hub.argueClosure(bob, NATIVE, plain("bob", 2, 30));
+        // Bob and the hub sign a state that names Alice's channel and has consumed her sequence.
+        State memory s = state("bob", 1, balancesOf("bob", 30, 0));
+        (s.channel, s.balances.window) = (idOf(alice), 1);
+        Signed memory foreign = both("bob", s);
+        Token[] memory list = only(t);
+        vm.expectRevert(IFulgurHub.WrongChannel.selector);
+        hub.argueRedemptionToken(bob, NATIVE, foreign, list);
+        assertTrue(redemptionOf(t).status == RedemptionStatus.Pending, "hers");
+    }
+
     function test_argue_redemption_reverts() public {
         Token memory t = token(OFF, 100, 0);
         Signed memory s = attached(t, 1, 0, 100);

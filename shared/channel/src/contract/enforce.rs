@@ -51,6 +51,16 @@ impl<R: Rules> Contract<R> {
     fn enforce(&self, owner: Owner, row: &mut Row, signed: &Signed, env: &Env<'_, impl Recover>) -> Result<(), Revert> {
         let state = &signed.state;
         self.check_enforceable(owner, row, state, env.now)?;
+        self.check_both(owner, signed, env)?;
+        self.check_counters(row, state)?;
+        row.seq = state.seq;
+        row.enforced = state.hash();
+        Ok(())
+    }
+
+    /// Client and hub have signed it.
+    fn check_both(&self, owner: Owner, signed: &Signed, env: &Env<'_, impl Recover>) -> Result<(), Revert> {
+        let state = &signed.state;
         self.check_client(owner, state, &signed.client, env.keys)?;
         if self.rules.hold(Rule::R1) {
             match &signed.hub {
@@ -63,9 +73,6 @@ impl<R: Rules> Contract<R> {
                 }
             }
         }
-        self.check_counters(row, state)?;
-        row.seq = state.seq;
-        row.enforced = state.hash();
         Ok(())
     }
 
@@ -136,7 +143,16 @@ impl<R: Rules> Contract<R> {
         env: &Env<'_, impl Recover>,
     ) -> Result<(), Revert> {
         let mut row = self.row(owner);
-        self.enforce_or_know(owner, &mut row, signed, env)?;
+        if signed.state.seq > row.seq {
+            self.enforce(owner, &mut row, signed, env)?;
+        } else if !row.enforces(&signed.state) {
+            // An older one shows as well what both have signed: consumed sequences stay consumed. Else whoever redeems would save the
+            // redemption by enforcing the next state first.
+            if signed.state.channel != self.channel_id(owner, row.epoch) {
+                return Err(Revert::WrongChannel);
+            }
+            self.check_both(owner, signed, env)?;
+        }
         for token in tokens {
             if token.payee != self.channel_id(owner, row.epoch).0 {
                 return Err(Revert::WrongChannel);
