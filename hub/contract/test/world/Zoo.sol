@@ -30,10 +30,6 @@ contract Beast {
         balanceOf[to] += amount;
     }
 
-    function burn(address from, uint256 amount) external {
-        balanceOf[from] -= amount;
-    }
-
     function behave(Manner manner_) external {
         manner = manner_;
     }
