@@ -3,10 +3,10 @@
 mod town;
 
 use sha2::{Digest as _, Sha256};
-use tarefa_channel::client::ClientError;
+use tarefa_channel::client::{Client, ClientError};
 use tarefa_channel::contract::{Call, HubWord, RedemptionStatus, Signed, Status};
 use tarefa_channel::hub::{Refusal, Stage};
-use tarefa_channel::message::{Op, OpKind, Token, TokenKind};
+use tarefa_channel::message::{Op, OpKind, State, Token, TokenKind};
 use tarefa_channel::terms::DeadlineError;
 use tarefa_channel::transition::{Side, TransitionError, side_word};
 use tarefa_channel::{Amount, B256, Time, TokenId};
@@ -208,19 +208,23 @@ fn a_hub_that_refuses_the_attach_is_redeemed_against() {
     assert_eq!(town.end(), [899, 130, 0, 251]);
 }
 
-#[test]
-fn a_payee_that_redeems_what_it_has_attached_gets_it_once() {
+/// Bob attaches a token, forgets it on purpose and redeems it; with Bob as he was before he forgot.
+fn forgets_and_redeems() -> (Town, Token, Client) {
     let mut town = Town::new();
     let token = town.token(TokenKind::Off, 100);
     town.pay(&token);
     let before = town.bob.clone();
     town.wish("bob");
-    let attached = town.bob.clone();
-    // Bob forgets on purpose, and redeems.
-    town.bob = before;
+    let attached = std::mem::replace(&mut town.bob, before);
     town.now = town.now.after(TERMS.patience + 1);
     town.bob.leaving = true;
     assert!(town.dutiful("bob").contains(&"redeemToken"));
+    (town, token, attached)
+}
+
+#[test]
+fn a_payee_that_redeems_what_it_has_attached_gets_it_once() {
+    let (mut town, token, attached) = forgets_and_redeems();
     assert_eq!(town.hub_dutiful("bob"), ["argueRedemptionToken"]);
     assert_eq!(town.contract.redemptions[&token.id()].status, RedemptionStatus::Void);
     town.bob = attached;
@@ -229,21 +233,11 @@ fn a_payee_that_redeems_what_it_has_attached_gets_it_once() {
 
 #[test]
 fn a_payee_that_enforces_its_next_state_first_does_not_save_a_redemption_of_what_it_has_attached() {
-    let mut town = Town::new();
-    let token = town.token(TokenKind::Off, 100);
-    town.pay(&token);
-    let before = town.bob.clone();
-    town.wish("bob");
-    let attached = town.bob.clone();
-    town.bob = before;
-    town.now = town.now.after(TERMS.patience + 1);
-    town.bob.leaving = true;
-    assert!(town.dutiful("bob").contains(&"redeemToken"));
+    let (mut town, token, attached) = forgets_and_redeems();
     // The hub's call is on its way when Bob, in an open channel as far as it knows, enforces a newer state.
     town.bob = attached;
     let (owner, older) = (town.bob.owner, town.newest("bob"));
-    let state =
-        tarefa_channel::message::State { seq: older.state.seq.forward(1).expect("small"), ..older.state.clone() };
+    let state = State { seq: older.state.seq.forward(1).expect("small"), ..older.state.clone() };
     let client = signed_by("bob", &state, &town);
     let newer = Signed { client, hub: HubWord::State(hub_signs_as("hub", &state, &town)), state };
     town.mine("bob", &Call::Argue { owner, signed: newer }).expect("it is newer");
