@@ -1,7 +1,10 @@
 //! The command line.
 
 mod bench;
+mod channel;
+mod hub;
 mod testnet;
+mod wei;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +13,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use tarefa_protocol::{BaseUnits, PartyId, TaskId};
 
 pub use bench::{Bench, BenchTask, BenchTestnet};
+pub use channel::{Backup, Channel, ChannelCommand, ChannelInit, ChannelRun, PayInvoice};
+pub use hub::{Hub, HubDeploy, HubDeposit, HubRun};
 pub use testnet::{Testnet, TestnetCtl, TestnetDown, TestnetPing, TestnetUp};
 
 /// Where a dev Tangle listens, and where a HORNET does.
@@ -53,6 +58,11 @@ pub enum Command {
     /// Money.
     #[command(subcommand)]
     Wallet(Wallet),
+    /// Run a payment hub.
+    #[command(subcommand)]
+    Hub(Hub),
+    /// Keep a payment channel with a hub.
+    Channel(Channel),
     /// Measure.
     #[command(subcommand)]
     Bench(Bench),
@@ -92,12 +102,41 @@ pub struct Demo {
     /// Where the demo's parties live; used again by the next demo.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
+    /// What payments travel on: the Tangle, one for a task; or a payment channel, with every way to pay and every way out.
+    #[arg(long, value_enum, default_value_t)]
+    pub rail: Rail,
+    /// The chain of the channel rail.
+    #[arg(long, value_enum, default_value_t)]
+    pub evm: EvmKind,
+    /// The program, for --evm anvil.
+    #[arg(long, env = "ANVIL", default_value = "anvil")]
+    pub anvil: PathBuf,
     /// Milestone interval of the embedded dev Tangle.
     #[arg(long, default_value = "500ms", value_parser = duration)]
     pub interval: Duration,
     /// Output form.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// What payments travel on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rail {
+    /// A task on the Tangle, paid once.
+    #[default]
+    Tangle,
+    /// A payment hub and its channels.
+    Channel,
+}
+
+/// A development chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum EvmKind {
+    /// Of this program.
+    #[default]
+    Embedded,
+    /// Foundry's.
+    Anvil,
 }
 
 /// `tarefa init`

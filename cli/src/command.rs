@@ -1,8 +1,10 @@
 //! One file per subcommand.
 
 pub mod bench;
+pub mod channel;
 pub mod demo;
 pub mod executor;
+pub mod hub;
 pub mod init;
 pub mod market;
 pub mod run;
@@ -12,7 +14,7 @@ pub mod wallet;
 
 use anyhow::Result;
 
-use crate::args::{Args, Bench, Command, Executor, Market, Task, Testnet, Wallet};
+use crate::args::{Args, Bench, Command, Executor, Hub, Market, Task, Testnet, Wallet};
 
 /// Exit status when tarefa itself failed.
 pub const FAILED: u8 = 125;
@@ -51,6 +53,10 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Wallet(Wallet::History(args)) => wallet::history(args).await,
         Command::Wallet(Wallet::Addresses(args)) => wallet::addresses(args).await,
         Command::Wallet(Wallet::Faucet(args)) => wallet::faucet(args).await,
+        Command::Hub(Hub::Deploy(args)) => hub::deploy(args).await,
+        Command::Hub(Hub::Deposit(args)) => hub::deposit(args).await,
+        Command::Hub(Hub::Run(args)) => hub::run(args).await,
+        Command::Channel(args) => channel::run(args).await,
         Command::Bench(Bench::Task(args)) => bench::task(args).await,
         Command::Bench(Bench::Testnet(args)) => bench::testnet(args).await,
     }

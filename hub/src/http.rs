@@ -1,11 +1,15 @@
 //! The hub over HTTP: JSON, named as the seed names its operations.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::B256;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,18 +19,42 @@ use tarefa_channel::hub::{Proposal, Refusal};
 use tarefa_channel::{Amount, ChannelId, Time, TokenId};
 
 use crate::hub::{Fault, Hub, Opening, Refused};
+use crate::metrics::Metrics;
+use crate::rate::Rate;
+use crate::relay::Word;
 use crate::session::Login;
 
 /// Bytes of one request: a proposal with 64 operations and as many tokens is below 100 kB in JSON.
 const BODY: usize = 256 << 10;
 
-type Shared = State<Arc<Hub>>;
+/// Bytes of one word of the stream: a voucher with its signature, sealed, is below one kB.
+const WORD: usize = 4 << 10;
 
-/// The hub's routes.
-pub fn router(hub: Arc<Hub>) -> Router {
+/// How often the stream shows that it is there, so that no proxy cuts it and its reader notices when the hub is gone.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// How much may be asked, each second; none: as much as anybody likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// By one network address, of anything.
+    pub per_address: Option<u32>,
+    /// In one session.
+    pub per_session: Option<u32>,
+}
+
+struct Served {
+    hub: Arc<Hub>,
+    addresses: Rate<IpAddr>,
+    sessions: Rate<ChannelId>,
+}
+
+type Shared = State<Arc<Served>>;
+
+/// The hub's routes. With limits, it must be served with connection info: `into_make_service_with_connect_info::<SocketAddr>()`.
+pub fn router(hub: Arc<Hub>, limits: Limits) -> Router {
+    let addresses = Rate::new(limits.per_address);
+    let served = Arc::new(Served { hub, addresses, sessions: Rate::new(limits.per_session) });
     Router::new()
-        .route("/health", get(health))
-        .route("/terms", get(terms))
         .route("/offer", post(offer))
         .route("/sendPropose", post(propose))
         .route("/login", post(login))
@@ -34,12 +62,31 @@ pub fn router(hub: Arc<Hub>) -> Router {
         .route("/invoice", post(invoice))
         .route("/mailbox", get(mailbox))
         .route("/retrievePaymentReceipt/{token}", get(receipt))
+        .route("/stream", get(listen))
+        .route("/stream/{channel}", post(say).layer(DefaultBodyLimit::max(WORD)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&served), limit))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/terms", get(terms))
         .layer(DefaultBodyLimit::max(BODY))
-        .with_state(hub)
+        .with_state(served)
 }
 
 fn now() -> Time {
     Time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+async fn limit(State(served): Shared, request: Request, next: Next) -> Response {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    if address.is_some_and(|address| !served.addresses.admits(address, Instant::now())) {
+        return limited(&served.hub).into_response();
+    }
+    next.run(request).await
+}
+
+fn limited(hub: &Hub) -> Fault {
+    Metrics::count(&hub.metrics().limited);
+    Fault::Limited
 }
 
 impl IntoResponse for Fault {
@@ -49,6 +96,7 @@ impl IntoResponse for Fault {
             Self::Login | Self::Session => StatusCode::UNAUTHORIZED,
             Self::Unknown(_) => StatusCode::NOT_FOUND,
             Self::Open => StatusCode::CONFLICT,
+            Self::Limited => StatusCode::TOO_MANY_REQUESTS,
         };
         if let Self::Store(fault) = &self {
             tracing::error!(%fault, "nothing was signed");
@@ -70,42 +118,50 @@ impl IntoResponse for Refused {
     }
 }
 
-async fn health(State(hub): Shared) -> Result<Response, Fault> {
-    hub.health().await?;
+async fn health(State(served): Shared) -> Result<Response, Fault> {
+    served.hub.health().await?;
     Ok(Json(json!({ "healthy": true })).into_response())
 }
 
-async fn terms(State(hub): Shared) -> Response {
-    Json(hub.deployment()).into_response()
+async fn metrics(State(served): Shared) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], served.hub.measured()).into_response()
 }
 
-async fn offer(State(hub): Shared, Json(asked): Json<Opening>) -> Result<Response, Fault> {
-    let (offer, signature) = hub.offer(&asked)?;
+async fn terms(State(served): Shared) -> Response {
+    Json(served.hub.deployment()).into_response()
+}
+
+async fn offer(State(served): Shared, Json(asked): Json<Opening>) -> Result<Response, Fault> {
+    let (offer, signature) = served.hub.offer(&asked)?;
     Ok(Json(json!({ "offer": offer, "hub": signature })).into_response())
 }
 
-async fn propose(State(hub): Shared, Json(proposal): Json<Proposal>) -> Result<Response, Fault> {
-    Ok(match hub.propose(proposal).await? {
+async fn propose(State(served): Shared, Json(proposal): Json<Proposal>) -> Result<Response, Fault> {
+    Ok(match served.hub.propose(proposal).await? {
         Ok(answer) => Json(answer).into_response(),
         Err(refused) => refused.into_response(),
     })
 }
 
-async fn login(State(hub): Shared, Json(login): Json<Login>) -> Result<Response, Fault> {
-    let session = hub.login(&login, now()).await?;
+async fn login(State(served): Shared, Json(login): Json<Login>) -> Result<Response, Fault> {
+    let session = served.hub.login(&login, now()).await?;
     Ok(Json(json!({ "session": session })).into_response())
 }
 
-/// The channel whose session the request names.
-fn session(hub: &Hub, headers: &HeaderMap) -> Result<ChannelId, Fault> {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let word = value.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Fault::Session)?;
-    hub.session(word, now())
+impl Served {
+    /// The channel whose session the request names, if it may ask now.
+    fn session(&self, headers: &HeaderMap) -> Result<ChannelId, Fault> {
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let word = value.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Fault::Session);
+        let channel = word.and_then(|word| self.hub.session(word, now()))?;
+        if self.sessions.admits(channel, Instant::now()) { Ok(channel) } else { Err(limited(&self.hub)) }
+    }
 }
 
-async fn newest(State(hub): Shared, headers: HeaderMap) -> Result<Response, Fault> {
-    let channel = session(&hub, &headers)?;
-    Ok(Json(json!({ "newest": hub.newest(channel).await? })).into_response())
+async fn newest(State(served): Shared, headers: HeaderMap) -> Result<Response, Fault> {
+    let channel = served.session(&headers)?;
+    let found = served.hub.newest(channel).await?;
+    Ok(Json(found).into_response())
 }
 
 #[derive(Deserialize)]
@@ -115,10 +171,10 @@ struct Wanted {
     expires: Time,
 }
 
-async fn invoice(State(hub): Shared, headers: HeaderMap, Json(wanted): Json<Wanted>) -> Result<Response, Fault> {
-    let payee = session(&hub, &headers)?;
-    let new = hub.register(payee, wanted.invoice, wanted.cap, wanted.expires).await?;
-    Ok(Json(json!({ "new": new })).into_response())
+async fn invoice(State(served): Shared, headers: HeaderMap, Json(wanted): Json<Wanted>) -> Result<Response, Fault> {
+    let payee = served.session(&headers)?;
+    let new = served.hub.register(payee, wanted.invoice, wanted.cap, wanted.expires).await;
+    Ok(Json(json!({ "new": new? })).into_response())
 }
 
 #[derive(Deserialize)]
@@ -130,13 +186,49 @@ struct Poll {
     seen: Option<B256>,
 }
 
-async fn mailbox(State(hub): Shared, headers: HeaderMap, Query(poll): Query<Poll>) -> Result<Response, Fault> {
-    let channel = session(&hub, &headers)?;
-    let found = hub.mailbox(channel, poll.seen, Duration::from_secs(poll.wait)).await?;
+async fn mailbox(State(served): Shared, headers: HeaderMap, Query(poll): Query<Poll>) -> Result<Response, Fault> {
+    let channel = served.session(&headers)?;
+    let found = served.hub.mailbox(channel, poll.seen, Duration::from_secs(poll.wait)).await;
+    Ok(Json(found?).into_response())
+}
+
+async fn receipt(State(served): Shared, headers: HeaderMap, Path(token): Path<B256>) -> Result<Response, Fault> {
+    let payer = served.session(&headers)?;
+    let found = served.hub.receipt(payer, TokenId(token)).await?;
     Ok(Json(found).into_response())
 }
 
-async fn receipt(State(hub): Shared, headers: HeaderMap, Path(token): Path<B256>) -> Result<Response, Fault> {
-    let payer = session(&hub, &headers)?;
-    Ok(Json(hub.receipt(payer, TokenId(token)).await?).into_response())
+/// Words for a channel's client, a line of JSON each, for as long as it listens; an empty line now and then.
+async fn listen(State(served): Shared, headers: HeaderMap) -> Result<Response, Fault> {
+    let channel = served.session(&headers)?;
+    let Some(words) = served.hub.relay().listen(channel) else { return Err(limited(&served.hub)) };
+    // The first line at once, so that the reader knows that it is heard.
+    let lines = futures_util::stream::unfold((words, true), |(mut words, first)| async move {
+        if first {
+            return Some((Ok::<_, Infallible>(Bytes::from_static(b"\n")), (words, false)));
+        }
+        let line = match tokio::time::timeout(BEAT, words.recv()).await {
+            Err(_) => "\n".to_owned(),
+            Ok(Some(word)) => json!(word).to_string() + "\n",
+            // Somebody else listens for this channel now.
+            Ok(None) => return None,
+        };
+        Some((Ok(Bytes::from(line)), (words, false)))
+    });
+    Ok(Body::from_stream(lines).into_response())
+}
+
+/// Says something to another channel's client, if it listens here.
+async fn say(
+    State(served): Shared,
+    headers: HeaderMap,
+    Path(to): Path<B256>,
+    Json(body): Json<serde_json::Value>,
+) -> Result<Response, Fault> {
+    let from = served.session(&headers)?;
+    if !served.hub.relay().say(ChannelId(to), Word { from, body }) {
+        return Err(Fault::Unknown("listener at present"));
+    }
+    Metrics::count(&served.hub.metrics().relayed);
+    Ok(Json(json!({ "said": true })).into_response())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
-use tarefa_chain::{Key, View};
+use tarefa_chain::{Head, Key, View};
 use tarefa_channel::chain::{Chain as _, Ctx};
 use tarefa_channel::contract::{HubWord, Owner, Signed, Status};
 use tarefa_channel::eip712::Domain;
@@ -17,11 +17,16 @@ use tarefa_channel::terms::Terms;
 use tarefa_channel::{Amount, ChannelId, Time, TokenId};
 use tokio::sync::watch;
 
+use crate::metrics::Metrics;
+use crate::relay::Relay;
 use crate::session::{Login, Sessions};
 use crate::store::{Store, StoreError};
 
 /// Longest time that a poll waits: below what proxies cut.
 pub const LONGEST_POLL: Duration = Duration::from_secs(25);
+
+/// How often a poll looks into a store that other replicas write to.
+const SHARED_POLL: Duration = Duration::from_millis(250);
 
 /// Seconds that an offer holds: a signature, a transaction, and a busy chain.
 const OFFER: u64 = 900;
@@ -34,6 +39,8 @@ pub struct Deployment {
     pub chain_id: u64,
     /// The contract.
     pub contract: Address,
+    /// A block before it was deployed: what there is to read of it begins after.
+    pub from: Head,
     /// The hub's terms.
     pub terms: Terms,
 }
@@ -96,6 +103,8 @@ pub enum Letter {
     Token(Box<Promise>),
     /// For a payer: what it paid for has arrived.
     Receipt(Box<Receipt>),
+    /// For a payer: the payee has given the token up, which can be refunded.
+    Declined(Box<Receipt>),
 }
 
 /// All that waits for a client, and a word for just that.
@@ -105,6 +114,18 @@ pub struct Mailbox {
     pub at: B256,
     /// What waits.
     pub letters: Vec<Letter>,
+}
+
+/// Where a channel stands, for a client that has lost its store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// The newest doubly-signed state; none for the implicit one.
+    pub newest: Option<Signed>,
+    /// Credited redemptions that it acknowledges.
+    pub acknowledged: Amount,
+    /// Its pending tokens.
+    pub paying: Vec<HubToken>,
 }
 
 /// What is the matter with the asker or the hub.
@@ -125,6 +146,9 @@ pub enum Fault {
     /// No such thing here.
     #[error("this hub has no such {0}")]
     Unknown(&'static str),
+    /// More than anybody may ask.
+    #[error("too many requests: wait a second")]
+    Limited,
     /// A channel is open already.
     #[error("there is a channel of this client and asset already")]
     Open,
@@ -148,6 +172,8 @@ pub struct Hub {
     domain: Domain,
     view: RwLock<Arc<View>>,
     sessions: Sessions,
+    relay: Relay,
+    metrics: Metrics,
     /// Counts commits that may have filled a mailbox.
     arrivals: watch::Sender<u64>,
 }
@@ -173,7 +199,8 @@ impl Hub {
         let domain = Domain::new(deployment.chain_id, deployment.contract);
         let (view, sessions) = (RwLock::new(Arc::new(view)), Sessions::new(secret));
         let arrivals = watch::Sender::new(0);
-        Ok(Self { store, key: Arc::new(key), deployment, policy, domain, view, sessions, arrivals })
+        let (relay, metrics) = (Relay::default(), Metrics::default());
+        Ok(Self { store, key: Arc::new(key), deployment, policy, domain, view, sessions, relay, metrics, arrivals })
     }
 
     /// Where the contract is, and the terms.
@@ -187,8 +214,52 @@ impl Hub {
         *self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(view);
     }
 
-    fn view(&self) -> Arc<View> {
+    /// The key that signs, which pays for what the hub does on chain too.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The domain of everything signed.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What the hub sees of the chain.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// The stream between clients.
+    #[must_use]
+    pub fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What it counts, and how old its view is, as Prometheus reads it.
+    #[must_use]
+    pub fn measured(&self) -> String {
+        let view = self.view();
+        let age = view.head().time.until(view.own_time());
+        self.metrics.text(&[
+            ("hub_commits_total", "counter", "Commits of the store.", self.store.commits()),
+            ("hub_view_age_seconds", "gauge", "Age of the newest block seen.", age),
+            ("hub_view_block", "gauge", "The newest block seen.", view.head().number),
+        ])
     }
 
     /// Whether it can decide anything: its view is fresh and its store answers.
@@ -220,9 +291,12 @@ impl Hub {
             }
             Ok(Err(Refused { refusal, newest }))
         });
-        let decided = decided.await?;
+        let decided = decided.await.inspect_err(|_| Metrics::count(&self.metrics.failed))?;
         if decided.is_ok() {
+            Metrics::count(&self.metrics.signed);
             self.arrivals.send_modify(|count| *count += 1);
+        } else {
+            Metrics::count(&self.metrics.refused);
         }
         Ok(decided)
     }
@@ -282,9 +356,11 @@ impl Hub {
     ///
     /// # Errors
     /// Where the store fails or has no such channel.
-    pub async fn newest(&self, id: ChannelId) -> Result<Option<Signed>, Fault> {
-        let row = self.store.transact(move |book| book.channel(id)).await?.ok_or(Fault::Unknown("channel"))?;
-        Ok(row.newest)
+    pub async fn newest(&self, id: ChannelId) -> Result<Standing, Fault> {
+        let found = self.store.transact(move |book| Ok((book.channel(id)?, book.paid_by(id)?))).await?;
+        let (Some(row), mut paying) = found else { return Err(Fault::Unknown("channel")) };
+        paying.retain(|token| row.position.pending.contains(&token.id()));
+        Ok(Standing { newest: row.newest, acknowledged: row.acknowledged, paying })
     }
 
     /// Registers an invoice of a payee: what it wants, once. Whether it is new.
@@ -308,23 +384,30 @@ impl Hub {
 
     /// The hub has countersigned the state that a receipt opens, so it can always say so again.
     fn receipt_of(&self, row: &HubToken) -> Option<Receipt> {
-        let Stage::Attached { receipt, signature, .. } = &row.stage else { return None };
+        let (receipt, signature) = match &row.stage {
+            Stage::Attached { receipt, signature, .. } => (receipt, signature),
+            Stage::Declined(Some((receipt, signature))) | Stage::Landed(Some((receipt, signature))) => {
+                (receipt, signature)
+            }
+            Stage::Granted | Stage::Declined(None) | Stage::Landed(None) => return None,
+        };
         let hub = HubWord::State(self.sign(receipt.digest(&self.domain)));
         let (receipt, preimage) = (receipt.clone(), row.preimage);
         Some(Receipt { token: row.id(), receipt, signature: *signature, hub, preimage })
     }
 
     async fn letters(&self, channel: ChannelId) -> Result<Mailbox, Fault> {
-        let (paying, earning) =
-            self.store.transact(move |book| Ok((book.paid_by(channel)?, book.paid_to(channel)?))).await?;
-        let arrived: Vec<&HubToken> = paying.iter().filter(|row| matches!(row.stage, Stage::Attached { .. })).collect();
-        let granted: Vec<&HubToken> = earning.iter().filter(|row| row.stage == Stage::Granted).collect();
-        let ids = |rows: &[&HubToken]| rows.iter().flat_map(|row| row.id().0).collect::<Vec<u8>>();
+        let (granted, arrived) = self.store.transact(move |book| book.letters(channel)).await?;
+        let ids = |rows: &[HubToken]| rows.iter().flat_map(|row| row.id().0).collect::<Vec<u8>>();
         let at = keccak256([ids(&arrived), vec![0], ids(&granted)].concat());
-        let receipts = arrived.into_iter().filter_map(|row| self.receipt_of(row));
+        let receipts = arrived.iter().filter_map(|row| {
+            let receipt = Box::new(self.receipt_of(row)?);
+            let attached = matches!(row.stage, Stage::Attached { .. });
+            Some(if attached { Letter::Receipt(receipt) } else { Letter::Declined(receipt) })
+        });
         let promise = |row: &HubToken| Promise { token: row.token.clone(), grant: row.grant, hub: row.hub.clone() };
-        let tokens = granted.into_iter().map(|row| Letter::Token(Box::new(promise(row))));
-        let letters = receipts.map(|found| Letter::Receipt(Box::new(found))).chain(tokens).collect();
+        let tokens = granted.iter().map(|row| Letter::Token(Box::new(promise(row))));
+        let letters = receipts.chain(tokens).collect();
         Ok(Mailbox { at, letters })
     }
 
@@ -334,9 +417,12 @@ impl Hub {
     /// # Errors
     /// Where the store fails.
     pub async fn mailbox(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Mailbox, Fault> {
+        Metrics::count(&self.metrics.polls);
         let mut arrivals = self.arrivals.subscribe();
         let patience = tokio::time::sleep(wait.min(LONGEST_POLL));
         tokio::pin!(patience);
+        // What other replicas commit, nobody tells this one.
+        let again = if self.store.is_shared() { SHARED_POLL } else { LONGEST_POLL };
         loop {
             let found = self.letters(channel).await?;
             let news = seen.map_or(!found.letters.is_empty(), |seen| seen != found.at);
@@ -345,6 +431,7 @@ impl Hub {
             }
             tokio::select! {
                 () = &mut patience => {}
+                () = tokio::time::sleep(again) => {}
                 changed = arrivals.changed() => if changed.is_err() { return Ok(found) },
             }
         }

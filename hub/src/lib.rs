@@ -3,8 +3,17 @@
 
 pub mod http;
 mod hub;
+mod metrics;
+mod monitor;
+mod rate;
+mod relay;
 mod session;
 pub mod store;
 
-pub use hub::{Deployment, Fault, Hub, LONGEST_POLL, Letter, Mailbox, Opening, Policy, Promise, Receipt, Refused};
+pub use hub::{
+    Deployment, Fault, Hub, LONGEST_POLL, Letter, Mailbox, Opening, Policy, Promise, Receipt, Refused, Standing,
+};
+pub use metrics::Metrics;
+pub use monitor::{Monitor, MonitorFault};
+pub use relay::{Relay, Word};
 pub use session::{Login, SESSION};

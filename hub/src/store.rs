@@ -1,10 +1,14 @@
-//! One SQLite file with one writer. Requests that arrive together are decided one after the other in one transaction (a savepoint
+//! One writer over a SQLite file, or over PostgreSQL where several replicas share it. Requests that arrive together are decided one after the other in one transaction (a savepoint
 //! each) and answered after its commit, so that a hundred of them cost one flush of the disk.
 
 mod book;
+pub mod crash;
 mod group;
-mod row;
+mod postgres;
+pub mod row;
 mod schema;
+mod sql;
+mod sqlite;
 
 use std::path::Path;
 
@@ -19,6 +23,9 @@ pub enum StoreError {
     /// SQLite.
     #[error("the hub's store: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL.
+    #[error("the hub's store: {}", said(.0))]
+    Postgres(#[from] ::postgres::Error),
     /// A row that does not read as what it is.
     #[error("the hub's store has an unreadable {what}: {why}; restore it from a backup")]
     Unreadable {
@@ -46,10 +53,16 @@ pub enum StoreError {
     Closed,
 }
 
+/// What the server says, or what was in the way.
+fn said(error: &::postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
 /// The hub's store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
     writer: group::Writer,
+    is_shared: bool,
 }
 
 impl Store {
@@ -70,11 +83,25 @@ impl Store {
     }
 
     fn of(connection: Connection) -> Result<Self, StoreError> {
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        // Durable: a signature may leave once the commit returns, and the power may fail right after.
-        connection.pragma_update(None, "synchronous", "full")?;
-        schema::migrate(&connection)?;
-        Ok(Self { writer: group::Writer::start(connection) })
+        Ok(Self { writer: group::Writer::start(sqlite::Sqlite::new(connection)?), is_shared: false })
+    }
+
+    /// A store that replicas share, by an address like `postgres://user@host/name`. Connects without encryption: the server is on this
+    /// machine or on a network of its own.
+    ///
+    /// # Errors
+    /// Where the server cannot be used.
+    pub async fn shared(address: &str) -> Result<Self, StoreError> {
+        let address = address.to_owned();
+        // The client has a runtime of its own, so it cannot begin on a thread of this one.
+        let made = tokio::task::spawn_blocking(move || postgres::Postgres::new(&address)).await;
+        Ok(Self { writer: group::Writer::start(made.map_err(|_| StoreError::Panic)??), is_shared: true })
+    }
+
+    /// Whether other replicas write to it too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Does some work in one transaction. What it returns arrives only after the commit; where it fails, nothing of it is kept.

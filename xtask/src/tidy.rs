@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::build;
 
 /// Who may depend on whom, inside the workspace. Development dependencies count too, but for the simulator.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("tarefa-protocol", &[]),
     ("tarefa-ledger", &[]),
     ("tarefa-channel", &[]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("tarefa-chain", &["tarefa-channel", "tarefa-evm"]),
     ("tarefa-evm", &[]),
     ("tarefa-hub", &["tarefa-chain", "tarefa-channel"]),
+    ("tarefa-client", &["tarefa-chain", "tarefa-channel", "tarefa-hub"]),
     ("tarefa-tangle", &["tarefa-ledger"]),
     ("tarefa-daemon", &["tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
@@ -36,9 +37,13 @@ const ARROWS: [(&str, &[&str]); 16] = [
     (
         "tarefa",
         &[
+            "tarefa-chain",
+            "tarefa-channel",
+            "tarefa-client",
             "tarefa-daemon",
             "tarefa-evm",
             "tarefa-executor",
+            "tarefa-hub",
             "tarefa-ledger",
             "tarefa-protocol",
             "tarefa-submitter",

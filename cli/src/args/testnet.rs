@@ -111,6 +111,9 @@ pub struct TestnetUp {
     /// Its EIP-155 chain id.
     #[arg(long, default_value_t = 31_337, requires = "evm_listen")]
     pub evm_chain_id: u64,
+    /// Time after which it makes a block though nothing was sent: clients decide nothing by an old one.
+    #[arg(long, default_value = "1s", requires = "evm_listen", value_parser = duration)]
+    pub evm_interval: Duration,
     /// Time between milestones, 50ms to 120s.
     #[arg(long, default_value = "1s", value_parser = duration)]
     pub interval: Duration,

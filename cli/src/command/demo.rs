@@ -1,98 +1,28 @@
 //! `tarefa demo`: the whole market on this machine, each part a process of its own.
 
+mod channel;
+mod evm;
+mod part;
 mod text;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use anyhow::{Context, Result, ensure};
+use part::{Part, TASK_MAX, ask};
+use serde_json::json;
 
-use crate::args::Demo;
+use crate::args::{Demo, Rail};
 use crate::party;
 use crate::ui::{Ui, money, short};
 
 /// Where the demo's parties live. The number rises with the format of the dev Tangle's ledger: those of an earlier demo
 /// cannot be read, and are left alone.
 const DIRECTORY: &str = "demo-2";
-/// A part that is not ready after this time is stuck.
-const READY_MAX: Duration = Duration::from_secs(30);
-/// The task itself: a slow machine and a slow network included.
-const TASK_MAX: Duration = Duration::from_secs(240);
-/// A part that is asked to stop gets this long.
-const STOP_MAX: Duration = Duration::from_secs(20);
-
-/// A part of the market in a process of its own, speaking JSON lines.
-struct Part {
-    name: &'static str,
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Part {
-    fn start(name: &'static str, args: &[&str]) -> Result<Self> {
-        let program = std::env::current_exe().context("where is this binary?")?;
-        let mut child = Command::new(program)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("{name} cannot be started"))?;
-        let stdout = child.stdout.take().with_context(|| format!("{name} has no output"))?;
-        Ok(Self { name, child, lines: BufReader::new(stdout).lines() })
-    }
-
-    /// The next line it says, `None` at its end.
-    async fn line(&mut self, patience: Duration) -> Result<Option<Value>> {
-        let line = tokio::time::timeout(patience, self.lines.next_line())
-            .await
-            .with_context(|| format!("{} says nothing for {} s", self.name, patience.as_secs()))??;
-        line.map(|line| serde_json::from_str(&line).with_context(|| format!("{} says `{line}`", self.name))).transpose()
-    }
-
-    /// Waits for its line of this stage.
-    async fn stage(&mut self, stage: &str) -> Result<Value> {
-        while let Some(line) = self.line(READY_MAX).await? {
-            if line["stage"] == stage {
-                return Ok(line);
-            }
-        }
-        bail!("{} ended before it was {stage}", self.name)
-    }
-
-    /// Asks it to stop and waits; its last words.
-    async fn stop(mut self) -> Result<Option<Value>> {
-        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
-        {
-            rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
-        }
-        let mut last = None;
-        while let Some(line) = self.line(STOP_MAX).await? {
-            last = Some(line);
-        }
-        self.child.wait().await?;
-        Ok(last)
-    }
-}
-
-/// One command in a process of its own; all it says.
-async fn ask(name: &'static str, args: &[&str]) -> Result<Value> {
-    let mut part = Part::start(name, args)?;
-    let mut last = Value::Null;
-    while let Some(line) = part.line(TASK_MAX).await? {
-        last = line;
-    }
-    let status = part.child.wait().await?;
-    ensure!(status.success(), "{name} failed with {status}");
-    Ok(last)
-}
-
 pub async fn run(args: Demo) -> Result<u8> {
     let ui = Ui::new(args.output.json);
+    if args.rail == Rail::Channel {
+        return channel::run(&args, &ui).await;
+    }
     let base = match &args.data_dir {
         Some(dir) => dir.clone(),
         None => party::default_dir(DIRECTORY)?,
@@ -227,8 +157,7 @@ async fn follow(ui: &Ui, args: &[&str]) -> Result<u64> {
             ui.stage(&name, &text, line);
         }
     }
-    let status = task.child.wait().await?;
-    ensure!(status.success(), "the task failed with {status}");
+    task.ended().await?;
     price.context("the task ended without a payment")
 }
 

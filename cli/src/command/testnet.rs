@@ -67,7 +67,7 @@ pub async fn up(args: TestnetUp) -> Result<u8> {
         json!({ "node": url, "faucet": faucet, "mqtt": mqtt, "interval_ms": args.interval.as_millis() as u64, "data_dir": data_dir }),
     );
     let evm = match args.evm_listen {
-        Some(listen) => Some(evm::start(listen, args.evm_chain_id, &ui).await?),
+        Some(listen) => Some(evm::start(listen, args.evm_chain_id, args.evm_interval, &ui).await?),
         None => None,
     };
     // Of the network as it is stored: that may be an older one with a seed of its own.

@@ -65,6 +65,12 @@ impl Books {
         self.channels.get(&channel).copied()
     }
 
+    /// Channels in which something waits for somebody: those that are closing, and those with redemptions under way.
+    pub fn busy(&self) -> impl Iterator<Item = (Owner, u32)> {
+        let busy = |row: &&Row| row.status == Status::Closing || row.redeeming > 0;
+        self.rows.iter().filter(move |(_, row)| busy(row)).map(|(owner, row)| (*owner, row.epoch))
+    }
+
     /// Whether this is a signer whose revocation is not announced.
     #[must_use]
     pub fn trusted(&self, signer: Address) -> bool {

@@ -49,6 +49,8 @@ pub enum Fate {
         block: u64,
         /// Gas it used.
         gas: u64,
+        /// What each unit of it cost, wei.
+        price: u128,
         /// The contract it made.
         created: Option<Address>,
     },
@@ -123,20 +125,49 @@ impl Sender {
     /// # Errors
     /// Where it would revert, or the node refuses it: then it was not sent.
     pub async fn call(&mut self, contract: Address, call: &Call) -> Result<Sent, SendFault> {
+        let sent = self.prepare(contract, call).await?;
+        self.submit(sent).await
+    }
+
+    /// Signs a call without sending it, so that it can be stored first: see [`Sender::submit`].
+    ///
+    /// # Errors
+    /// Where it would revert, or the node does not answer.
+    pub async fn prepare(&self, contract: Address, call: &Call) -> Result<Sent, SendFault> {
         let made = transaction(call).ok_or(SendFault::NoCall)?;
         let (to, value, input) = (TxKind::Call(contract), made.value, made.input);
         let gas = self.rpc.estimate(self.address(), to, value, input.clone()).await?;
-        self.send(to, value, input, gas.saturating_add(gas / 100 * SPARE_GAS)).await
+        self.priced(to, value, input, gas.saturating_add(gas / 100 * SPARE_GAS)).await
     }
 
-    /// Sends a call behind others of this key that are not mined yet, without asking whether it would go through now: a claim goes with
+    /// Signs a call behind others of this key that are not mined yet, without asking whether it would go through now: a claim goes with
     /// the close that it needs.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn prepare_behind(&self, contract: Address, call: &Call) -> Result<Sent, SendFault> {
+        let made = transaction(call).ok_or(SendFault::NoCall)?;
+        self.priced(TxKind::Call(contract), made.value, made.input, GAS_BEHIND).await
+    }
+
+    /// Sends a call behind others of this key that are not mined yet, as [`Sender::prepare_behind`] signs it.
     ///
     /// # Errors
     /// As [`Sender::call`].
     pub async fn call_behind(&mut self, contract: Address, call: &Call) -> Result<Sent, SendFault> {
-        let made = transaction(call).ok_or(SendFault::NoCall)?;
-        self.send(TxKind::Call(contract), made.value, made.input, GAS_BEHIND).await
+        let sent = self.prepare_behind(contract, call).await?;
+        self.submit(sent).await
+    }
+
+    /// Sends native money to an account.
+    ///
+    /// # Errors
+    /// As [`Sender::call`].
+    pub async fn pay(&mut self, to: Address, value: U256) -> Result<Sent, SendFault> {
+        let gas = self.rpc.estimate(self.address(), TxKind::Call(to), value, Bytes::new()).await?;
+        let sent =
+            self.priced(TxKind::Call(to), value, Bytes::new(), gas.saturating_add(gas / 100 * SPARE_GAS)).await?;
+        self.submit(sent).await
     }
 
     /// Sends the code that makes a contract.
@@ -145,10 +176,11 @@ impl Sender {
     /// As [`Sender::call`].
     pub async fn deploy(&mut self, code: Bytes) -> Result<Sent, SendFault> {
         let gas = self.rpc.estimate(self.address(), TxKind::Create, U256::ZERO, code.clone()).await?;
-        self.send(TxKind::Create, U256::ZERO, code, gas.saturating_add(gas / 100 * SPARE_GAS)).await
+        let sent = self.priced(TxKind::Create, U256::ZERO, code, gas.saturating_add(gas / 100 * SPARE_GAS)).await?;
+        self.submit(sent).await
     }
 
-    async fn send(&mut self, to: TxKind, value: U256, input: Bytes, gas_limit: u64) -> Result<Sent, SendFault> {
+    async fn priced(&self, to: TxKind, value: U256, input: Bytes, gas_limit: u64) -> Result<Sent, SendFault> {
         let Fees { most, tip } = self.capped(self.rpc.fees().await?);
         let transaction = TxEip1559 {
             chain_id: self.rpc.chain_id(),
@@ -162,11 +194,18 @@ impl Sender {
             ..TxEip1559::default()
         };
         let (hash, raw) = self.signed(&transaction);
-        let sent = Sent { nonce: transaction.nonce, hashes: vec![hash], transaction, raw };
+        Ok(Sent { nonce: transaction.nonce, hashes: vec![hash], transaction, raw })
+    }
+
+    /// Sends what was prepared. Until then the next one prepared has the same number.
+    ///
+    /// # Errors
+    /// Where the node refuses it: then it was not sent.
+    pub async fn submit(&mut self, sent: Sent) -> Result<Sent, SendFault> {
         match self.rpc.send(&sent.raw).await {
             // Without an answer nobody knows: another with this number could pay twice, so this one is it.
             Ok(_) | Err(RpcFault::Silent(_)) => {
-                self.next += 1;
+                self.next = self.next.max(sent.nonce + 1);
                 Ok(sent)
             }
             Err(fault) => {
@@ -208,7 +247,8 @@ impl Sender {
             if !receipt.status() {
                 return Ok(Some(Fate::Reverted { block }));
             }
-            return Ok(Some(Fate::Mined { block, gas: receipt.gas_used, created: receipt.contract_address }));
+            let (gas, price, created) = (receipt.gas_used, receipt.effective_gas_price, receipt.contract_address);
+            return Ok(Some(Fate::Mined { block, gas, price, created }));
         }
         Ok(None)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
 use tarefa_channel::chain::Chain;
 use tarefa_channel::contract::{Owner, Redemption, Row};
 use tarefa_channel::id::{Amount, ChannelId, Time, TokenId};
@@ -14,7 +15,7 @@ use crate::books::{Books, Unfit};
 use crate::event::Event;
 
 /// A block, by what is needed of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Head {
     /// Its number.
     pub number: u64,
@@ -78,8 +79,8 @@ impl std::fmt::Debug for OwnClock {
 pub struct View {
     /// Seconds after which a block is final.
     margin: u64,
-    newest: Books,
-    settled: Books,
+    newest: Arc<Books>,
+    settled: Arc<Books>,
     settled_head: Head,
     /// Blocks that are not final, oldest first: those with events, some without, and the newest.
     recent: Vec<(Head, Vec<Event>)>,
@@ -90,7 +91,7 @@ impl View {
     /// The view of somebody who knows nothing before this block. `margin`: seconds after which a block is final.
     #[must_use]
     pub fn new(margin: u64, from: Head, clock: OwnClock) -> Self {
-        let (newest, settled) = (Books::default(), Books::default());
+        let (newest, settled) = (Arc::default(), Arc::default());
         Self { margin, newest, settled, settled_head: from, recent: vec![], clock }
     }
 
@@ -118,19 +119,26 @@ impl View {
         &self.newest
     }
 
+    /// Seconds since 1970 by this party's own clock.
+    #[must_use]
+    pub fn own_time(&self) -> Time {
+        self.clock.now()
+    }
+
     /// The same chain with these blocks after the newest final one, in order, in place of those known so far.
     ///
     /// # Errors
     /// Where they are not after it or out of order, or an event does not fit.
     pub fn with(&self, blocks: Vec<(Head, Vec<Event>)>) -> Result<Self, ViewError> {
-        let mut view = Self { newest: self.settled.clone(), recent: vec![], ..self.clone() };
+        // The books are copied where an event changes them, not at each look.
+        let mut view = Self { newest: Arc::clone(&self.settled), recent: vec![], ..self.clone() };
         let mut last = self.settled_head;
         for (head, events) in &blocks {
             if head.number <= last.number || head.time < last.time {
                 return Err(ViewError::Order(head.number));
             }
             for event in events {
-                view.newest.apply(event, head.time)?;
+                Arc::make_mut(&mut view.newest).apply(event, head.time)?;
             }
             last = *head;
         }
@@ -138,7 +146,7 @@ impl View {
         for (head, events) in blocks {
             if head.time <= until {
                 for event in &events {
-                    view.settled.apply(event, head.time)?;
+                    Arc::make_mut(&mut view.settled).apply(event, head.time)?;
                 }
                 view.settled_head = head;
             } else {

@@ -36,6 +36,8 @@ pub struct News {
     pub replaced: Option<u64>,
     /// Blocks with events that were not known.
     pub blocks: Vec<(Head, Vec<Event>)>,
+    /// Blocks with events that are final now and were not before.
+    pub settled: Vec<(Head, Vec<Event>)>,
     /// There is more to read: look again.
     pub more: bool,
 }
@@ -62,6 +64,12 @@ impl Watcher {
     #[must_use]
     pub fn new(rpc: Rpc, contract: Address, from: Head, margin: u64, clock: OwnClock) -> Self {
         Self { rpc, contract, margin, view: View::new(margin, from, clock) }
+    }
+
+    /// The chain's node.
+    #[must_use]
+    pub fn rpc(&self) -> &Rpc {
+        &self.rpc
     }
 
     /// Reads everything after the newest final block, a bounded number of blocks of it: what is not final is read again each time, so
@@ -106,8 +114,11 @@ impl Watcher {
         let replaced = self.view.recent().iter().find(|block| !kept(block)).map(|(block, _)| block.number);
         let new = |block: &(Head, Vec<Event>)| !block.1.is_empty() && !self.view.recent().contains(block);
         let news = blocks.iter().filter(|block| new(block)).cloned().collect();
+        let until = view.settled_head().number;
+        let settled =
+            blocks.into_iter().filter(|(block, events)| block.number <= until && !events.is_empty()).collect();
         self.view = view;
-        Ok(News { replaced, blocks: news, more: last < newest.number })
+        Ok(News { replaced, blocks: news, settled, more: last < newest.number })
     }
 
     /// Adds the newest block, and blocks without events that are known and still there.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::crash::Points;
+use super::sql::{Database, Sql};
 use super::{Book, StoreError};
 
 /// Requests in one commit: the flush costs as much as a few of them, and the first waits for the last.
@@ -18,8 +19,8 @@ const QUEUE: usize = 4096;
 
 /// Tells a request how its transaction ended.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// A request: does its work (without a connection: nothing) and says whether that is kept, and whom to tell.
-type Job = Box<dyn FnOnce(Option<&Connection>) -> (bool, Reply) + Send>;
+/// A request: does its work (without a database: nothing) and says whether that is kept, and whom to tell.
+type Job = Box<dyn FnOnce(Option<&dyn Sql>) -> (bool, Reply) + Send>;
 
 #[derive(Clone, Debug)]
 pub struct Writer {
@@ -28,12 +29,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(connection: Connection) -> Self {
+    pub fn start(database: impl Database + 'static) -> Self {
         let (jobs, queue) = sync_channel(QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
         // It ends when the last clone of the store is gone.
-        std::thread::spawn(move || run(&connection, &queue, &counter));
+        std::thread::spawn(move || run(&database, &queue, &counter, Points::from_environment()));
         Self { jobs, commits }
     }
 
@@ -46,13 +47,13 @@ impl Writer {
         work: impl FnOnce(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result = connection.map_or(Err(StoreError::Closed), |connection| {
-                let done = catch_unwind(AssertUnwindSafe(|| work(&Book::new(connection))));
+        let job: Job = Box::new(move |sql| {
+            let result = sql.map_or(Err(StoreError::Closed), |sql| {
+                let done = catch_unwind(AssertUnwindSafe(|| work(&Book::new(sql))));
                 done.unwrap_or(Err(StoreError::Panic))
             });
             // What was not tried has lost as much as what was.
-            let keep = result.is_ok() || connection.is_none();
+            let keep = result.is_ok() || sql.is_none();
             // Who asked may be gone: then nobody is told.
             let reply: Reply = Box::new(move |committed| drop(tell.send(committed.and(result))));
             (keep, reply)
@@ -67,11 +68,11 @@ impl Writer {
     }
 }
 
-fn run(connection: &Connection, queue: &Receiver<Job>, commits: &AtomicU64) {
+fn run(database: &dyn Database, queue: &Receiver<Job>, commits: &AtomicU64, mut points: Points) {
     while let Ok(first) = queue.recv() {
         let jobs = std::iter::once(first).chain(queue.try_iter().take(GROUP - 1));
         let mut replies: Vec<(bool, Reply)> = vec![];
-        let committed = transaction(connection, jobs, &mut replies);
+        let committed = transaction(database, jobs, &mut replies, &mut points);
         match &committed {
             Ok(true) => {
                 commits.fetch_add(1, Ordering::Relaxed);
@@ -80,11 +81,7 @@ fn run(connection: &Connection, queue: &Receiver<Job>, commits: &AtomicU64) {
             Err(error) => {
                 tracing::error!(%error, "the hub's store could not commit");
                 // A transaction that is half open would hold up all that follow.
-                if !connection.is_autocommit()
-                    && let Err(error) = connection.execute_batch("ROLLBACK")
-                {
-                    tracing::error!(%error, "the hub's store could not roll back");
-                }
+                database.recover();
             }
         }
         for (kept, reply) in replies {
@@ -97,22 +94,34 @@ fn run(connection: &Connection, queue: &Receiver<Job>, commits: &AtomicU64) {
     }
 }
 
-/// One transaction of several requests; whether anything was written.
+/// One transaction of several requests; whether anything was kept.
 fn transaction(
-    connection: &Connection,
+    database: &dyn Database,
     jobs: impl Iterator<Item = Job>,
     replies: &mut Vec<(bool, Reply)>,
-) -> rusqlite::Result<bool> {
-    let mut sound = connection.execute_batch("BEGIN IMMEDIATE");
+    points: &mut Points,
+) -> Result<bool, StoreError> {
+    let mut sound = database.begin();
     for job in jobs {
-        sound = sound.and_then(|()| connection.execute_batch("SAVEPOINT request"));
-        let (keep, reply) = job(sound.is_ok().then_some(connection));
+        sound = sound.and_then(|()| database.batch("SAVEPOINT request"));
+        let (keep, reply) = job(sound.is_ok().then_some(as_sql(database)));
         replies.push((keep, reply));
-        let end = if keep { "RELEASE request" } else { "ROLLBACK TO request; RELEASE request" };
-        sound = sound.and_then(|()| connection.execute_batch(end));
+        let end =
+            if keep { "RELEASE SAVEPOINT request" } else { "ROLLBACK TO SAVEPOINT request; RELEASE SAVEPOINT request" };
+        sound = sound.and_then(|()| database.batch(end));
     }
     sound?;
     let any = replies.iter().any(|(kept, _)| *kept);
-    connection.execute_batch(if any { "COMMIT" } else { "ROLLBACK" })?;
+    if any {
+        points.before();
+        database.batch("COMMIT")?;
+        points.after();
+    } else {
+        database.batch("ROLLBACK")?;
+    }
     Ok(any)
+}
+
+fn as_sql(database: &dyn Database) -> &dyn Sql {
+    database
 }

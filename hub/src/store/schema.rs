@@ -1,5 +1,6 @@
 //! Tables and their migrations. A released version's database must open for ever; append, never edit.
 
+use ::postgres::Client;
 use rusqlite::Connection;
 
 use super::StoreError;
@@ -9,9 +10,9 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE channel (id BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE token (id BLOB PRIMARY KEY, payer BLOB NOT NULL, payee BLOB NOT NULL, claim_by INTEGER NOT NULL,
-        body BLOB NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE INDEX token_payer ON token (payer);
-    CREATE INDEX token_payee ON token (payee);
+        stage INTEGER NOT NULL, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX token_payer ON token (payer, stage);
+    CREATE INDEX token_payee ON token (payee, stage);
     CREATE INDEX token_claim_by ON token (claim_by);
     CREATE TABLE invoice (payee BLOB NOT NULL, invoice BLOB NOT NULL, expires INTEGER NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (payee, invoice)) STRICT, WITHOUT ROWID;
@@ -31,4 +32,25 @@ pub fn migrate(connection: &Connection) -> Result<(), StoreError> {
         connection.execute_batch(&format!("BEGIN IMMEDIATE; {statements}; PRAGMA user_version = {next}; COMMIT"))?;
     }
     Ok(())
+}
+
+/// The same for PostgreSQL, under the lock of all replicas: the tables are the same, the names of types are its own.
+pub fn migrate_postgres(client: &mut Client, lock: i64) -> Result<(), StoreError> {
+    let mut transaction = client.transaction()?;
+    transaction.batch_execute(&format!(
+        "SELECT pg_advisory_xact_lock({lock}); CREATE TABLE IF NOT EXISTS version (number INTEGER NOT NULL)"
+    ))?;
+    let found: Option<i32> = transaction.query_opt("SELECT number FROM version", &[])?.map(|row| row.get(0));
+    let found = found.map_or(0, |number| usize::try_from(number).unwrap_or(usize::MAX));
+    let known = MIGRATIONS.len();
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for statements in MIGRATIONS.iter().skip(found) {
+        let own =
+            statements.replace(" STRICT, WITHOUT ROWID", "").replace("BLOB", "BYTEA").replace("INTEGER", "BIGINT");
+        transaction.batch_execute(&own)?;
+    }
+    transaction.batch_execute(&format!("DELETE FROM version; INSERT INTO version VALUES ({known})"))?;
+    Ok(transaction.commit()?)
 }

@@ -31,13 +31,13 @@ impl Served {
     async fn new() -> Self {
         let store = Store::in_memory().expect("it opens");
         let town = Town::new(store.clone()).await;
-        let deployment = Deployment { chain_id: CHAIN, contract: CONTRACT, terms: TERMS };
+        let deployment = Deployment { chain_id: CHAIN, contract: CONTRACT, from: view().head(), terms: TERMS };
         let policy = Policy { collateral: Amount(500), opening_fee: Amount(21) };
         let hub = Hub::new(store, key("hub"), deployment, policy, view(), [7; 32]).await.expect("it begins");
         let hub = Arc::new(hub);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let router = http::router(Arc::clone(&hub));
+        let router = http::router(Arc::clone(&hub), http::Limits::default());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { town, hub, url, client: reqwest::Client::new() }
     }
@@ -153,7 +153,8 @@ async fn strangers_and_late_logins_learn_nothing() {
     let mut other = session.clone();
     other.replace_range(0..2, if session.starts_with("00") { "11" } else { "00" });
     assert_eq!(served.get("/newest", &other).await.0, 401, "a session is of one channel");
-    assert_eq!(served.get("/newest", &session).await, (200, json!({ "newest": null })));
+    let standing = json!({ "newest": null, "acknowledged": "0", "paying": [] });
+    assert_eq!(served.get("/newest", &session).await, (200, standing));
     assert!(served.hub.session(&session, now().after(tarefa_hub::SESSION + 1)).is_err(), "and ends");
 }
 

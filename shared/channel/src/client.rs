@@ -4,8 +4,10 @@ mod answer;
 mod duties;
 mod earn;
 mod error;
+mod execute;
 mod pay;
 mod propose;
+mod restore;
 mod token;
 
 pub use error::ClientError;

@@ -5,7 +5,7 @@ mod town;
 use sha2::{Digest as _, Sha256};
 use tarefa_channel::client::{Client, ClientError};
 use tarefa_channel::contract::{Call, HubWord, RedemptionStatus, Signed, Status};
-use tarefa_channel::hub::{Refusal, Stage};
+use tarefa_channel::hub::{HubToken, Refusal, Stage};
 use tarefa_channel::message::{Op, OpKind, State, Token, TokenKind};
 use tarefa_channel::terms::DeadlineError;
 use tarefa_channel::transition::{Side, TransitionError, side_word};
@@ -41,7 +41,7 @@ fn a_payment_is_detached_attached_receipted_and_settled() {
     assert_eq!(town.wish("alice"), [Op::on(OpKind::Settle, token.id(), Amount(100))]);
     assert_eq!(town.alice.position.balances.client, Amount(899));
     assert_eq!(town.bob.position.balances.client, Amount(130));
-    assert_eq!(town.tokens[&token.id()].stage, Stage::Landed);
+    assert!(matches!(town.tokens[&token.id()].stage, Stage::Landed(Some(_))), "and the receipt is kept");
     assert_eq!(town.end(), [899, 130, 0, 251]);
 }
 
@@ -632,12 +632,94 @@ fn what_a_payee_does_not_want_is_declined_so_that_its_window_stays_open() {
     assert_eq!(town.bob.position.balances.floor.get(), 1);
 }
 
+/// What the hub shows a client that has lost its store.
+fn restore(
+    town: &mut Town,
+    who: &str,
+    change: impl FnOnce(&mut Signed, &mut Vec<HubToken>),
+) -> Result<(), ClientError> {
+    let row = town.channels[&town.client(who).id].clone();
+    let mut newest = row.newest.expect("the hub has one");
+    let mut paying: Vec<HubToken> =
+        town.tokens.values().filter(|token| row.position.pending.contains(&token.id())).cloned().collect();
+    change(&mut newest, &mut paying);
+    let mut client = town.client(who);
+    let restored = town.ask(who, |ctx| client.restored(Some(&newest), row.acknowledged, &paying, ctx));
+    town.keep(who, client);
+    restored
+}
+
 #[test]
-fn a_restored_client_never_signs_a_number_again() {
+fn a_restored_client_takes_up_the_newest_state_and_never_signs_a_number_again() {
     let mut town = Town::new();
     let backup = town.alice.clone();
+    let token = town.token(TokenKind::Off, 100);
+    town.detach(&token);
     town.step("alice", vec![Op::of(OpKind::OutClient, Amount(5))], vec![]);
+    let before = town.alice.clone();
     town.alice = backup;
-    town.alice.restored().expect("numbers are left");
-    assert_eq!(town.alice.next_seq().expect("numbers are left").get(), 65_537);
+    restore(&mut town, "alice", |_, _| {}).expect("both have signed it");
+    assert_eq!(town.alice.next_seq().expect("numbers are left").get(), 65_539);
+    assert_eq!((&town.alice.position, &town.alice.paying), (&before.position, &before.paying));
+    // And it goes on from there.
+    town.offer(&token);
+    town.wish("bob");
+    let shown = town.attached("bob");
+    let mut alice = town.alice.clone();
+    town.ask("alice", |ctx| alice.receipt(token.id(), &shown, None, ctx)).expect("it is Bob's");
+    town.alice = alice;
+    assert_eq!(town.wish("alice"), [Op::on(OpKind::Settle, token.id(), Amount(100))]);
+}
+
+#[test]
+fn a_restored_client_believes_nothing_that_is_not_signed() {
+    let mut town = Town::new();
+    let backup = town.alice.clone();
+    let token = town.token(TokenKind::Off, 100);
+    town.detach(&token);
+    town.alice = backup.clone();
+    let hides = restore(&mut town, "alice", |_, paying| paying.clear());
+    assert_eq!(hides, Err(ClientError::Token), "a pending token that the hub hides");
+    let forged = restore(&mut town, "alice", |newest, _| newest.state.balances.client = Amount(1));
+    assert_eq!(forged, Err(ClientError::Signature), "a state that Alice has not signed");
+    assert_eq!(town.alice, backup, "nothing has changed");
+}
+
+#[test]
+fn an_on_token_is_executed_from_the_state_that_detached_it_and_from_a_later_one() {
+    for later in [false, true] {
+        let mut town = Town::new();
+        let token = town.token(TokenKind::On, 100);
+        town.detach(&token);
+        if later {
+            town.step("alice", vec![Op::of(OpKind::OutClient, Amount(5))], vec![]);
+        }
+        let calls = town.ask("alice", |ctx| town.alice.execution(token.id(), ctx));
+        let names: Vec<&str> = calls.iter().map(Call::function).collect();
+        assert_eq!(names, if later { vec!["argueClosure", "attachToken(token)"] } else { vec!["attachToken(token)"] });
+        for call in &calls {
+            town.mine("alice", call).expect("it goes through");
+        }
+        assert_eq!(town.balance("carol"), 100);
+        assert_eq!(town.ask("alice", |ctx| town.alice.execution(token.id(), ctx)), vec![], "once");
+        let left = town.ask("alice", |ctx| town.alice.withdrawal(ctx));
+        assert_eq!(
+            left.map(|call| call.function()),
+            later.then_some("attachToken(state)"),
+            "what is booked out is not out"
+        );
+    }
+}
+
+#[test]
+fn a_last_state_ends_the_channel_at_once() {
+    let mut town = Town::new();
+    let mut alice = town.alice.clone();
+    let last = town.ask("alice", |ctx| alice.propose(vec![], vec![], true, ctx).cloned()).expect("nothing is pending");
+    town.alice = alice;
+    let answer = town.hub(&last).expect("the hub signs");
+    town.answered("alice", &answer);
+    assert_eq!(town.dutiful("alice"), ["closeLast"]);
+    assert_eq!(town.contract.row(owner("alice")).status, Status::None);
+    assert_eq!(town.balance("alice"), 1000);
 }

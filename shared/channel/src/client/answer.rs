@@ -4,7 +4,7 @@ use super::{Client, ClientError, Half};
 use crate::chain::{Chain, Ctx};
 use crate::contract::{HubWord, RedemptionStatus, Signed, Status};
 use crate::hub::Answer;
-use crate::id::{Amount, Seq, StateHash, TokenId};
+use crate::id::{Amount, StateHash, TokenId};
 use crate::message::{Grant, Message, Op, OpKind, Token};
 use crate::rules::Rules;
 use crate::sign::{HubSignature, Recover};
@@ -67,15 +67,6 @@ impl Client {
     pub fn refused(&mut self) {
         let leaves = |half: &mut Half| !half.proposal.state.ops.iter().any(|op| op.kind == OpKind::Attach);
         self.refused.extend(self.half.take_if(leaves));
-    }
-
-    /// After a backup was restored: never again a number that may have been signed since it was made (1.26).
-    ///
-    /// # Errors
-    /// If there is none left.
-    pub fn restored(&mut self) -> Result<(), ClientError> {
-        self.highest = self.highest.forward(Seq::RESTORE_JUMP).ok_or(ClientError::Exhausted)?;
-        Ok(())
     }
 
     /// Puts in order what time has decided, finally: redemptions that have ended, tokens that can no longer be paid, a proposal whose

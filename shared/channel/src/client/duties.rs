@@ -54,6 +54,10 @@ impl Client {
     /// Closes the channel: because the user wants to, or because the hub is silent and more is at stake than the redemption of
     /// what was to be attached.
     fn leave<C: Chain, K, R: Rules>(&self, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
+        // The last state ends the channel at once; nothing else is left to do in it.
+        if let Some(signed) = self.signed.as_ref().filter(|signed| signed.state.last) {
+            return Some(Call::CloseLast { owner: self.owner, signed: signed.clone() });
+        }
         let stuck = self.half.as_ref().is_some_and(|half| {
             let redeemable = |kind| matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle);
             half.proposal.state.last || !half.proposal.state.ops.iter().all(|op| redeemable(op.kind))
@@ -82,6 +86,14 @@ impl Client {
         if row.status == Status::Open && waits && !silent && !revoked && !self.leaving {
             return None;
         }
+        self.redemption(id, ctx)
+    }
+
+    /// The call that redeems a token now, if it can be redeemed.
+    #[must_use]
+    pub fn redemption<C: Chain, K, R: Rules>(&self, id: TokenId, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
+        let (earning, now) = (self.earning.get(&id)?, ctx.chain.now());
+        let token = &earning.token;
         let found = ctx.chain.redemption(id).map(|redemption| (redemption.status, redemption.amount));
         let met = earning.condition().is_zero() || earning.preimage.is_some();
         let in_time = ctx.terms.reaches(now, token.redeem_by) || !ctx.rules.hold(Rule::R17);

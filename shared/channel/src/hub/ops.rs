@@ -223,15 +223,17 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         let owed = match (&row.stage, done) {
             (Stage::Attached { amount, .. }, _) => Some(*amount),
             (Stage::Granted, Some(redemption)) => Some(redemption.amount),
-            (Stage::Granted | Stage::Declined | Stage::Landed, _) => None,
+            (Stage::Granted | Stage::Declined(_) | Stage::Landed(_), _) => None,
         };
         if owed != Some(amount) {
             return Err(Refusal::Stage(id));
         }
-        if matches!(row.stage, Stage::Attached { .. }) {
+        let mut shown = None;
+        if let Stage::Attached { receipt, signature, .. } = &row.stage {
             channel.unsettled = channel.unsettled.beyond(amount);
+            shown = Some((receipt.clone(), *signature));
         }
-        row.stage = Stage::Landed;
+        row.stage = Stage::Landed(shown);
         Ok(())
     }
 
@@ -240,7 +242,7 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         let row = self.row(id)?;
         let token = row.token.clone();
         match row.stage {
-            Stage::Declined => {}
+            Stage::Declined(_) => {}
             Stage::Granted => {
                 let deadline = if token.kind == TokenKind::On { token.redeem_by } else { token.claim_by };
                 let waited = ctx.chain.final_time() >= deadline;
@@ -250,10 +252,10 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
                     return Err(Refusal::NotFinal);
                 }
             }
-            Stage::Attached { .. } | Stage::Landed => return Err(Refusal::Stage(id)),
+            Stage::Attached { .. } | Stage::Landed(_) => return Err(Refusal::Stage(id)),
         }
         let promised = row.stage == Stage::Granted;
-        row.stage = Stage::Landed;
+        row.stage = Stage::Landed(None);
         if promised
             && let Some(payee) = token.payee_channel()
             && let Some(payee) = self.payee(payee)
@@ -266,12 +268,13 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
     fn decline(&mut self, id: TokenId, channel: &mut HubChannel) -> Result<(), Refusal> {
         // What its payer has had back leaves a hole in the window, which only this closes: `follow` has seen that it is one.
         let row = self.row(id)?;
-        if row.stage == Stage::Landed && row.token.payee_channel() == Some(channel.id) {
+        if matches!(row.stage, Stage::Landed(_)) && row.token.payee_channel() == Some(channel.id) {
             return Ok(());
         }
         let token = self.check_earned(id, channel)?;
         channel.reserved = channel.reserved.beyond(token.value);
-        self.row(id)?.stage = Stage::Declined;
+        let shown = (self.proposal.state.receipt(), self.proposal.client);
+        self.row(id)?.stage = Stage::Declined(Some(shown));
         Ok(())
     }
 

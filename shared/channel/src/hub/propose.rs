@@ -201,6 +201,6 @@ fn sign<C: Chain, K: Signer + Recover, R: Rules>(
 /// A payee says, without a state, that it does not want a token. That binds nobody, so it changes nothing (rule 10).
 pub fn refused_by_payee<C, K, R: Rules>(row: &mut HubToken, ctx: &Ctx<'_, C, K, R>) {
     if !ctx.rules.hold(Rule::R10) && row.stage == Stage::Granted {
-        row.stage = Stage::Declined;
+        row.stage = Stage::Declined(None);
     }
 }

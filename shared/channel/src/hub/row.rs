@@ -84,10 +84,10 @@ pub enum Stage {
         /// The payee's signature of it.
         signature: Signature,
     },
-    /// The payee gave it up.
-    Declined,
-    /// The payer's channel is done with it.
-    Landed,
+    /// The payee gave it up; what shows that is for the payer. Without, where the payee only said so (rule 10 off).
+    Declined(Option<(Receipt, Signature)>),
+    /// The payer's channel is done with it; its receipt, where it was attached, can still be asked for.
+    Landed(Option<(Receipt, Signature)>),
 }
 
 /// A token: one row.

@@ -1,0 +1,304 @@
+//! The daemon of one channel: everything that arrives (requests, answers, letters, words, blocks) goes through one loop, is decided by the
+//! channel's machine, stored, and only then acted on.
+
+mod chain;
+mod letters;
+mod propose;
+mod request;
+mod seat;
+mod wait;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::B256;
+use serde_json::Value;
+use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, View, Watcher};
+use tarefa_channel::chain::Ctx;
+use tarefa_channel::client::{Client, ClientError};
+use tarefa_channel::contract::Owner;
+use tarefa_channel::eip712::Domain;
+use tarefa_channel::rules::Every;
+use tarefa_channel::sign::Signer as _;
+use tarefa_channel::{Amount, Seq, StateHash, Time, TokenId};
+use tarefa_hub::store::row;
+use tarefa_hub::{Mailbox, Promise, Word};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+pub use request::Request;
+
+use crate::fault::ClientFault;
+use crate::link::{Link, LinkFault};
+use crate::settings::Settings;
+use crate::store::{Store, Tx};
+use propose::Ordered;
+use seat::Seat;
+use wait::Waiter;
+
+/// Requests that wait for the loop: more than a person or a program of this machine has at once.
+const WAITING: usize = 256;
+
+/// What became of the last calls: enough for whoever waits for one.
+const FATES: usize = 64;
+
+/// How fast the daemon goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How often it looks at the chain and at what is due.
+    pub look: Duration,
+    /// How long a request waits for what it has begun.
+    pub wait: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { look: Duration::from_millis(500), wait: Duration::from_secs(60) }
+    }
+}
+
+/// Whoever asked.
+type Tell = oneshot::Sender<Result<Value, ClientFault>>;
+
+/// What arrives.
+enum Input {
+    Request(Request, Tell),
+    /// The hub's answer to a proposal.
+    Answer(StateHash, Result<tarefa_channel::hub::Answer, LinkFault>),
+    Mailbox(Mailbox),
+    Word(Word),
+    /// The hub knows the channel.
+    Seated,
+    /// Where the channel stands, asked after a restore.
+    Standing(Box<tarefa_hub::Standing>),
+}
+
+/// The way to a daemon.
+#[derive(Clone, Debug)]
+pub struct Door(mpsc::Sender<Input>);
+
+impl Door {
+    /// Asks for something and waits for what comes of it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ask(&self, request: Request) -> Result<Value, ClientFault> {
+        let (tell, told) = oneshot::channel();
+        self.0.send(Input::Request(request, tell)).await.map_err(|_| ClientFault::Closed)?;
+        told.await.unwrap_or(Err(ClientFault::Closed))
+    }
+}
+
+/// The daemon of one channel.
+pub struct Daemon {
+    store: Store,
+    secret: Zeroizing<[u8; 32]>,
+    key: Arc<Key>,
+    settings: Settings,
+    domain: Domain,
+    pace: Pace,
+    link: Link,
+    watcher: Watcher,
+    outbox: Outbox,
+    /// What became of calls, the newest last.
+    fates: VecDeque<(B256, Fate)>,
+    client: Option<Client>,
+    /// Before anything else is done the hub must say where the channel stands.
+    restoring: bool,
+    seat: Option<Seat>,
+    /// The hub knows the channel: it has opened a session for it.
+    seated: bool,
+    posting: Option<(StateHash, JoinHandle<()>)>,
+    orders: VecDeque<Ordered>,
+    /// Orders of the proposal under way.
+    ordered: Vec<Ordered>,
+    /// Nothing is wished for before: the hub has refused it just now.
+    patient_until: Instant,
+    waiters: Vec<Waiter>,
+    acknowledged: BTreeMap<TokenId, Amount>,
+    /// Tokens offered to a client that takes them only when told to.
+    offered: VecDeque<Promise>,
+    inbox: mpsc::Receiver<Input>,
+    tell_loop: mpsc::Sender<Input>,
+}
+
+impl Daemon {
+    /// The daemon of a data directory, and the way to it.
+    ///
+    /// # Errors
+    /// Where the directory has no channel, the contract is not what was agreed to, or the node does not answer.
+    pub async fn open(dir: &Path, pace: Pace) -> Result<(Self, Door), ClientFault> {
+        let settings = Settings::read(dir)?;
+        let secret = Settings::secret(dir)?;
+        let store = Store::open(&dir.join("channel.sqlite"))?;
+        Self::new(settings, secret, store, pace).await
+    }
+
+    /// The daemon over a store.
+    ///
+    /// # Errors
+    /// As [`Daemon::open`].
+    pub async fn new(
+        settings: Settings,
+        secret: Zeroizing<[u8; 32]>,
+        store: Store,
+        pace: Pace,
+    ) -> Result<(Self, Door), ClientFault> {
+        let key = Key::new(*secret)?;
+        let deployment = &settings.deployment;
+        let rpc = Rpc::connect(&settings.rpc).await?;
+        settings.check(&rpc).await?;
+        let (contract, terms) = (deployment.contract, deployment.terms);
+        let domain = Domain::new(deployment.chain_id, contract);
+        let watcher = Watcher::new(rpc.clone(), contract, deployment.from, terms.reorg, OwnClock::system());
+        let sender = Sender::new(rpc, key.clone(), settings.gas_ceiling).await?;
+        let (client, flights, restoring) = store.read(|tx| Ok((tx.channel()?, tx.flights()?, tx.is_restoring()?)))?;
+        let outbox = Outbox::new(sender, contract, flights);
+        let link = Link::new(&settings.hubs)?;
+        let (tell_loop, inbox) = mpsc::channel(WAITING);
+        let door = Door(tell_loop.clone());
+        let now = Instant::now();
+        let daemon = Self {
+            store,
+            secret,
+            key: Arc::new(key),
+            settings,
+            domain,
+            pace,
+            link,
+            watcher,
+            outbox,
+            fates: VecDeque::new(),
+            client,
+            restoring,
+            seat: None,
+            seated: false,
+            posting: None,
+            orders: VecDeque::new(),
+            ordered: vec![],
+            patient_until: now,
+            waiters: vec![],
+            acknowledged: BTreeMap::new(),
+            offered: VecDeque::new(),
+            inbox,
+            tell_loop,
+        };
+        Ok((daemon, door))
+    }
+
+    /// Who this is, in what.
+    fn owner(&self) -> Owner {
+        Owner { client: self.key.address(), asset: self.settings.asset }
+    }
+
+    fn view(&self) -> &View {
+        &self.watcher.view
+    }
+
+    fn now(&self) -> Time {
+        self.view().head().time
+    }
+
+    fn ctx(&self) -> Ctx<'_, View, Key> {
+        let terms = &self.settings.deployment.terms;
+        Ctx { chain: self.view(), keys: &self.key, terms, domain: &self.domain, rules: Every }
+    }
+
+    /// The channel.
+    fn channel(&self) -> Result<&Client, ClientFault> {
+        self.client.as_ref().ok_or_else(|| ClientFault::asked("there is no channel yet: `subscribe` opens one"))
+    }
+
+    /// Changes the channel, and stores it with whatever else belongs to the change. Where the machine refuses or the store fails, nothing
+    /// has changed.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut Client, &Ctx<'_, View, Key>) -> Result<T, ClientError>,
+        also: impl FnOnce(&Tx<'_>, &Client) -> Result<(), ClientFault>,
+    ) -> Result<T, ClientFault> {
+        let before = self.channel()?;
+        let mut client = before.clone();
+        let done = change(&mut client, &self.ctx())?;
+        self.store.commit(|tx| {
+            tx.put_channel(&client)?;
+            also(tx, &client)
+        })?;
+        self.client = Some(client);
+        Ok(done)
+    }
+
+    /// Runs until `stop` is done. What fails is told and tried again; only a store that fails ends it.
+    ///
+    /// # Errors
+    /// The store's: nothing may be sent that is not stored.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ClientFault> {
+        tokio::pin!(stop);
+        let mut tick = tokio::time::interval(self.pace.look);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                _ = tick.tick() => self.look().await?,
+                input = self.inbox.recv() => if let Some(input) = input { self.take(input).await? },
+            }
+            self.push()?;
+            self.settle_waiters();
+        }
+        if let Some((_, posting)) = &self.posting {
+            posting.abort();
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, input: Input) -> Result<(), ClientFault> {
+        let taken = match input {
+            Input::Request(request, tell) => {
+                self.serve(request, tell).await;
+                return Ok(());
+            }
+            Input::Answer(state, answer) => self.answered(state, answer),
+            Input::Seated => {
+                self.seated = true;
+                Ok(())
+            }
+            Input::Mailbox(mailbox) => self.letters(mailbox),
+            Input::Word(word) => self.heard(&word),
+            Input::Standing(standing) => self.restored(&standing),
+        };
+        match taken {
+            Err(ClientFault::Store(error)) => Err(ClientFault::Store(error)),
+            Err(fault) => {
+                tracing::warn!(%fault, "the channel");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The hub has said where the channel stands: the restore is over.
+    fn restored(&mut self, standing: &tarefa_hub::Standing) -> Result<(), ClientFault> {
+        if !self.restoring {
+            return Ok(());
+        }
+        let facts = serde_json::json!({ "seq": standing.newest.as_ref().map_or(Seq::ZERO, |signed| signed.state.seq) });
+        let now = self.now();
+        self.change(
+            |client, ctx| client.restored(standing.newest.as_ref(), standing.acknowledged, &standing.paying, ctx),
+            |tx, _| {
+                tx.set_restoring(false)?;
+                tx.note(now, "restored", &facts)
+            },
+        )?;
+        self.restoring = false;
+        Ok(())
+    }
+}
+
+/// The bytes of the channel as it is stored: what its digest, kept elsewhere, is of.
+#[must_use]
+pub(crate) fn digest(client: &Client) -> B256 {
+    alloy_primitives::keccak256(row::write(client))
+}

@@ -1,0 +1,179 @@
+//! What waits in the mailbox, and the words of the stream.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tarefa_channel::client::{Attached, ClientError};
+use tarefa_channel::message::{TokenKind, Voucher};
+use tarefa_channel::sign::Signature;
+use tarefa_channel::{Amount, ChannelId, TokenId};
+use tarefa_hub::{Letter, Mailbox, Promise, Receipt, Word};
+
+use super::Daemon;
+use crate::fault::ClientFault;
+
+/// How often a voucher is said again until it is acknowledged.
+const SAY_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often at most: two minutes, far beyond any credit.
+const SAY_MAX: u32 = 240;
+
+/// The body of a word about a voucher.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Said {
+    Voucher { voucher: Voucher, signature: Signature },
+    Acknowledged { token: TokenId, cumulative: Amount },
+}
+
+impl Daemon {
+    pub(super) fn letters(&mut self, mailbox: Mailbox) -> Result<(), ClientFault> {
+        for letter in mailbox.letters {
+            let taken = match letter {
+                Letter::Token(promise) if self.settings.manual => {
+                    self.keep_offer(*promise);
+                    Ok(())
+                }
+                Letter::Token(promise) => self.offer(&promise),
+                Letter::Receipt(receipt) => self.receipt(&receipt),
+                Letter::Declined(receipt) => self.declined(&receipt),
+            };
+            match taken {
+                Ok(()) => {}
+                Err(ClientFault::Store(error)) => return Err(ClientFault::Store(error)),
+                Err(fault) => tracing::info!(%fault, "a letter is left"),
+            }
+        }
+        Ok(())
+    }
+
+    /// A client that takes tokens only when told to has them wait.
+    fn keep_offer(&mut self, promise: Promise) {
+        let id = promise.token.id();
+        let known = self.client.as_ref().is_some_and(|client| client.earning.contains_key(&id));
+        if !known && self.offered.iter().all(|other| other.token.id() != id) {
+            self.offered.push_back(promise);
+        }
+    }
+
+    /// A token: the client counts on it, if it pays an invoice of its own; else it is declined.
+    pub(super) fn offer(&mut self, promise: &Promise) -> Result<(), ClientFault> {
+        let Promise { token, grant, hub } = promise;
+        let id = token.id();
+        if self.channel()?.earning.contains_key(&id) || self.channel()?.unwanted.contains_key(&id) {
+            return Ok(());
+        }
+        let now = self.now();
+        let invoice = self.store.read(|tx| tx.invoice(token.invoice))?;
+        let fits = invoice.filter(|invoice| {
+            let unpaid = invoice.paid.is_none_or(|paid| paid == id);
+            // A METERED token carries its condition in the last voucher.
+            let condition =
+                if token.kind == TokenKind::Metered { alloy_primitives::B256::ZERO } else { invoice.condition };
+            unpaid && token.value <= invoice.cap && token.condition == condition && now < invoice.expires
+        });
+        let facts = json!({ "token": id, "value": token.value, "from": token.payer_channel });
+        let offered = match fits {
+            None => Err(ClientFault::asked("it pays no invoice of this client")),
+            Some(mut invoice) => {
+                let preimage = Some(invoice.preimage).filter(|preimage| !preimage.is_zero());
+                invoice.paid = Some(id);
+                self.change(
+                    |client, ctx| client.offered(token, grant, hub, preimage, ctx),
+                    |tx, _| {
+                        tx.put_invoice(&invoice)?;
+                        tx.note(now, "promised", &facts)
+                    },
+                )
+            }
+        };
+        match offered {
+            Err(ClientFault::Channel(ClientError::Blind)) | Ok(()) => offered,
+            Err(ClientFault::Store(error)) => Err(ClientFault::Store(error)),
+            Err(why) => {
+                let facts = json!({ "token": id, "why": why.to_string() });
+                self.change(
+                    |client, ctx| client.unwanted(token, grant, hub, ctx),
+                    |tx, _| tx.note(now, "unwanted", &facts),
+                )
+            }
+        }
+    }
+
+    /// A receipt: the token can be settled.
+    pub(super) fn receipt(&mut self, receipt: &Receipt) -> Result<(), ClientFault> {
+        let id = receipt.token;
+        let Some(paying) = self.channel()?.paying.get(&id) else { return Ok(()) };
+        if paying.paid.is_some() {
+            return Ok(());
+        }
+        let attached =
+            Attached { receipt: receipt.receipt.clone(), signature: receipt.signature, hub: receipt.hub.clone() };
+        let preimage = Some(receipt.preimage).filter(|preimage| !preimage.is_zero());
+        let (now, facts) = (self.now(), json!({ "token": id, "preimage": preimage }));
+        self.change(
+            |client, ctx| client.receipt(id, &attached, preimage, ctx),
+            |tx, _| {
+                tx.put_receipt(receipt)?;
+                tx.note(now, "paid", &facts)
+            },
+        )
+    }
+
+    /// The payee has given a token up: it can be refunded.
+    fn declined(&mut self, receipt: &Receipt) -> Result<(), ClientFault> {
+        let id = receipt.token;
+        let Some(paying) = self.channel()?.paying.get(&id) else { return Ok(()) };
+        if paying.declined {
+            return Ok(());
+        }
+        let attached =
+            Attached { receipt: receipt.receipt.clone(), signature: receipt.signature, hub: receipt.hub.clone() };
+        let (now, facts) = (self.now(), json!({ "token": id }));
+        self.change(|client, ctx| client.declined(id, &attached, ctx), |tx, _| tx.note(now, "declined", &facts))
+    }
+
+    /// A word of the stream. Whoever says something is named by the hub; what counts is the signature in it.
+    pub(super) fn heard(&mut self, word: &Word) -> Result<(), ClientFault> {
+        let Ok(said) = serde_json::from_value::<Said>(word.body.clone()) else { return Ok(()) };
+        match said {
+            Said::Acknowledged { token, cumulative } => {
+                let payee = self.channel()?.paying.get(&token).and_then(|paying| paying.token.payee_channel());
+                if payee == Some(word.from) {
+                    self.acknowledged.insert(token, cumulative);
+                }
+            }
+            Said::Voucher { voucher, signature } => {
+                let token = voucher.token;
+                let earned = |daemon: &Self| {
+                    Ok::<_, ClientFault>(daemon.channel()?.earning.get(&token).map_or(Amount::ZERO, |e| e.earned()))
+                };
+                if voucher.cumulative > earned(self)? {
+                    self.change(|client, ctx| client.vouched(&voucher, &signature, ctx), |_, _| Ok(()))?;
+                }
+                // A voucher that arrives twice was not heard of: what it has brought is said again.
+                let said = Said::Acknowledged { token, cumulative: earned(self)? };
+                self.say(word.from, &said, 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says a voucher until it is acknowledged.
+    pub(super) fn say_voucher(&self, to: ChannelId, voucher: Voucher, signature: Signature) {
+        self.say(to, &Said::Voucher { voucher, signature }, SAY_MAX);
+    }
+
+    fn say(&self, to: ChannelId, said: &Said, times: u32) {
+        let (Some(seat), Ok(body)) = (&self.seat, serde_json::to_value(said)) else { return };
+        let desk = seat.desk.clone();
+        tokio::spawn(async move {
+            for _ in 0..times {
+                if desk.say(to, &body as &Value).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(SAY_AGAIN).await;
+            }
+        });
+    }
+}

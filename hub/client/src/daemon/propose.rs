@@ -1,0 +1,243 @@
+//! From orders to doubly-signed states: one proposal at a time, stored before it is sent, the same bytes until there is an answer.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tarefa_channel::StateHash;
+use tarefa_channel::chain::Chain as _;
+use tarefa_channel::client::{Client, ClientError};
+use tarefa_channel::hub::Answer;
+use tarefa_channel::message::{Op, OpKind, Token};
+
+use super::wait::Until;
+use super::{Daemon, Input, Tell};
+use crate::fault::ClientFault;
+use crate::link::LinkFault;
+use crate::order::{Built, Order, build};
+
+/// How long before a hub that did not answer is asked again.
+const REST: Duration = Duration::from_millis(300);
+
+/// How long before a refused proposal that must be kept is sent again.
+const REFUSED_REST: Duration = Duration::from_secs(5);
+
+/// How long nothing is wished for after the hub has refused it: what it does not see yet, it sees soon.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An order, and who waits for it.
+pub struct Ordered {
+    pub order: Order,
+    /// Whoever is told of the state, and of what besides.
+    pub tell: Option<(Tell, Value)>,
+    /// In a state of its own: with others it was refused.
+    pub alone: bool,
+}
+
+impl Daemon {
+    /// Proposes the next state, if something is ordered or wished for and none is under way.
+    pub(super) fn push(&mut self) -> Result<(), ClientFault> {
+        let stored = match self.next_state() {
+            Err(ClientFault::Store(error)) => Err(ClientFault::Store(error)),
+            Err(fault) => {
+                tracing::warn!(%fault, "no state was proposed");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        };
+        stored?;
+        self.post();
+        Ok(())
+    }
+
+    fn next_state(&mut self) -> Result<(), ClientFault> {
+        if self.restoring || self.client.as_ref().is_none_or(|client| client.half.is_some()) {
+            return Ok(());
+        }
+        if !self.view().is_fresh() {
+            return Ok(());
+        }
+        let wishes = self.wishes()?;
+        if self.orders.is_empty() && wishes.is_empty() {
+            return Ok(());
+        }
+        let mut taken = self.take_orders();
+        let alone = taken.first().is_some_and(|first| first.alone);
+        // The last state ends what is pending with it; an order that was refused goes by itself.
+        let wishes = if alone { vec![] } else { wishes };
+        let proposed = self.sign(&taken, &wishes);
+        match proposed {
+            Ok((hash, tokens)) => {
+                let mut tokens = tokens.into_iter();
+                for ordered in &mut taken {
+                    let token = matches!(ordered.order, Order::Pay(_)).then(|| tokens.next()).flatten();
+                    let Some((tell, mut facts)) = ordered.tell.take() else { continue };
+                    if let Some(token) = token {
+                        facts["token"] = json!(token.id());
+                    }
+                    self.wait(Until::Signed(hash), facts, tell);
+                }
+                self.ordered = taken;
+                Ok(())
+            }
+            Err(ClientFault::Store(error)) => Err(ClientFault::Store(error)),
+            // Which of them does not fit shows when each goes alone.
+            Err(_) if taken.len() > 1 || !taken.is_empty() && !wishes.is_empty() => {
+                taken.iter_mut().for_each(|ordered| ordered.alone = true);
+                taken.into_iter().rev().for_each(|ordered| self.orders.push_front(ordered));
+                Ok(())
+            }
+            Err(fault) => {
+                self.patient_until = Instant::now() + PATIENCE;
+                let words = fault.to_string();
+                for (tell, _) in taken.into_iter().filter_map(|ordered| ordered.tell) {
+                    tell.send(Err(ClientFault::asked(words.clone()))).ok();
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// What the channel would like by itself.
+    fn wishes(&self) -> Result<Vec<Op>, ClientFault> {
+        let idle = Instant::now() < self.patient_until;
+        if idle || self.settings.manual && self.orders.is_empty() {
+            return Ok(vec![]);
+        }
+        let mut wishes = self.channel()?.wishes(&self.ctx());
+        if self.settings.manual {
+            // What is deposited or over belongs into any state; attaching and declining is up to the user.
+            wishes.retain(|op| op.kind == OpKind::In);
+        }
+        Ok(wishes)
+    }
+
+    /// Orders of the next state: as many as fit, or one that goes alone.
+    fn take_orders(&mut self) -> Vec<Ordered> {
+        if self.orders.front().is_some_and(|first| first.alone) {
+            return self.orders.pop_front().into_iter().collect();
+        }
+        // Half of a state's operations: the other half is for what it settles.
+        let most = tarefa_channel::limits::OPS / 2;
+        let together = self.orders.iter().take(most).take_while(|ordered| !ordered.alone).count();
+        self.orders.drain(..together).collect()
+    }
+
+    fn sign(&mut self, taken: &[Ordered], wishes: &[Op]) -> Result<(StateHash, Vec<Token>), ClientFault> {
+        let orders: Vec<Order> = taken.iter().map(|ordered| ordered.order.clone()).collect();
+        let terms = self.settings.deployment.terms;
+        let Built { ops, tokens, last } = build(&orders, self.channel()?, &terms, self.now(), &self.secret)?;
+        // What is wished for comes first: it may free what is then spent.
+        let named = |wish: &Op| !ops.iter().any(|op| op.token == wish.token && op.kind == wish.kind);
+        let mut all: Vec<Op> = wishes.iter().filter(|wish| named(wish)).copied().collect();
+        all.truncate(tarefa_channel::limits::OPS.saturating_sub(ops.len()));
+        all.extend(ops);
+        let facts = json!({ "ops": all, "last": last });
+        let now = self.now();
+        let proposed = tokens.clone();
+        let hash = self.change(
+            |client, ctx| client.propose(all, proposed, last, ctx).map(|proposal| proposal.state.hash()),
+            |tx, client| {
+                let seq = client.half.as_ref().map(|half| half.proposal.state.seq);
+                tx.note(now, "proposed", &json!({ "seq": seq, "state": facts }))
+            },
+        )?;
+        Ok((hash, tokens))
+    }
+
+    /// Sends the proposal under way, until it is answered or another one is under way.
+    fn post(&mut self) {
+        let under_way = self.client.as_ref().and_then(|client| client.half.as_ref());
+        let hash = under_way.map(|half| half.proposal.state.hash());
+        if self.posting.as_ref().map(|(posted, _)| *posted) == hash {
+            return;
+        }
+        if let Some((_, posting)) = self.posting.take() {
+            posting.abort();
+        }
+        let (Some(hash), Some(half)) = (hash, under_way) else { return };
+        let (link, tell, proposal) = (self.link.clone(), self.tell_loop.clone(), half.proposal.clone());
+        let posting = tokio::spawn(async move {
+            loop {
+                let answer = link.propose(&proposal).await;
+                let rest = match &answer {
+                    // The channel is new, and the hub does not see it yet.
+                    Err(LinkFault::Refused { status: 404, .. }) => REST,
+                    Ok(_) | Err(LinkFault::Refused { .. }) => {
+                        if tell.send(Input::Answer(hash, answer)).await.is_err() {
+                            return;
+                        }
+                        REFUSED_REST
+                    }
+                    Err(_) => {
+                        link.turn();
+                        REST
+                    }
+                };
+                tokio::time::sleep(rest).await;
+            }
+        });
+        self.posting = Some((hash, posting));
+    }
+
+    /// The hub's answer.
+    pub(super) fn answered(&mut self, state: StateHash, answer: Result<Answer, LinkFault>) -> Result<(), ClientFault> {
+        let half = self.client.as_ref().and_then(|client| client.half.as_ref());
+        if half.is_none_or(|half| half.proposal.state.hash() != state) {
+            return Ok(());
+        }
+        let now = self.now();
+        match answer {
+            Ok(answer) => {
+                let note = |client: &Client| json!({ "seq": client.seq(), "client": client.position.balances.client, "hub": client.position.balances.hub });
+                let taken = self.change(
+                    |client, ctx| client.answered(&answer, ctx),
+                    |tx, client| tx.note(now, "signed", &note(client)),
+                );
+                match taken {
+                    // The answer came while the chain was not seen: it is asked for again.
+                    Err(ClientFault::Channel(ClientError::Blind)) => Ok(()),
+                    other => {
+                        self.ordered.clear();
+                        other
+                    }
+                }
+            }
+            Err(LinkFault::Refused { status, words, .. }) => self.refused(state, status, &words),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn refused(&mut self, state: StateHash, status: u16, words: &str) -> Result<(), ClientFault> {
+        let (now, facts) = (self.now(), json!({ "status": status, "why": words }));
+        self.change(
+            |client, _| {
+                client.refused();
+                Ok(())
+            },
+            |tx, _| tx.note(now, "refused", &facts),
+        )?;
+        if self.channel()?.half.is_some() {
+            // It attaches: kept until the hub signs it or a redemption takes its place.
+            self.fail(state, &format!("the hub refuses: {words}"));
+            return Ok(());
+        }
+        self.patient_until = Instant::now() + PATIENCE;
+        let ordered = std::mem::take(&mut self.ordered);
+        let together = ordered.len() > 1 || ordered.first().is_some_and(|first| !first.alone);
+        if !together || ordered.is_empty() {
+            self.fail(state, &format!("the hub refuses: {words}"));
+            return Ok(());
+        }
+        // Which of them it refuses shows when each goes alone. Who waited for the state waits for another one now.
+        let (mut waiting, left) = std::mem::take(&mut self.waiters)
+            .into_iter()
+            .partition::<Vec<_>, _>(|waiter| matches!(waiter.until, Until::Signed(of) if of == state));
+        self.waiters = left;
+        waiting.reverse();
+        for order in ordered.into_iter().map(|ordered| ordered.order) {
+            let tell = waiting.pop().map(|waiter| (waiter.tell, waiter.facts));
+            self.orders.push_back(Ordered { order, tell, alone: true });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,442 @@
+//! What can be asked of the daemon: the seed's operations by their names, and what a user needs besides.
+
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tarefa_chain::abi::FulgurHub;
+use tarefa_channel::chain::Chain as _;
+use tarefa_channel::client::ClientError;
+use tarefa_channel::contract::{Call, Owner, Status};
+use tarefa_channel::message::{Message as _, Op, OpKind, TokenKind, Voucher};
+use tarefa_channel::sign::Signer as _;
+use tarefa_channel::transition::Side;
+use tarefa_channel::{Amount, ChannelId, Seq, TokenId};
+use tarefa_hub::Promise;
+
+use super::propose::Ordered;
+use super::wait::Until;
+use super::{Daemon, Tell};
+use crate::fault::ClientFault;
+use crate::order::{Invoice, Order, Pay, voucher_key};
+
+/// Seconds that a payee has to take a token, where nothing else is said.
+const LIFETIME: u64 = 300;
+
+fn lifetime() -> u64 {
+    LIFETIME
+}
+
+/// Something to ask for. In JSON: `{"method": …, "params": …}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Request {
+    /// Where everything stands.
+    Status,
+    /// What has happened.
+    History,
+    /// Opens the channel.
+    Subscribe {
+        /// What the client puts in.
+        deposit: Amount,
+        /// The collateral it would like of the hub.
+        collateral: Amount,
+    },
+    /// Between on-chain balances.
+    TransferOnChainOnChain {
+        /// To whom.
+        to: Address,
+        /// How much.
+        amount: Amount,
+    },
+    /// A payment into a channel (OFF), or a token for vouchers (METERED).
+    DetachOffChainTokenOffChain {
+        /// The payee's channel.
+        payee: ChannelId,
+        /// How much; METERED: at most.
+        amount: Amount,
+        /// The payee's invoice.
+        invoice: B256,
+        /// The invoice's condition; zero for none.
+        #[serde(default)]
+        condition: B256,
+        /// METERED.
+        #[serde(default)]
+        metered: bool,
+        /// Seconds that the payee has to take it.
+        #[serde(default = "lifetime")]
+        lifetime: u64,
+    },
+    /// A payment to an address on chain.
+    DetachOffChainTokenOnChain {
+        /// To whom.
+        to: Address,
+        /// How much.
+        amount: Amount,
+        /// Seconds in which it can be executed.
+        #[serde(default = "lifetime")]
+        lifetime: u64,
+    },
+    /// A deposit: hot refill, or money from outside into a side of anybody's channel.
+    DetachOnChainTokenOffChain {
+        /// How much.
+        amount: Amount,
+        /// Whose channel [default: the client's own].
+        client: Option<Address>,
+        /// Into the hub's side.
+        #[serde(default)]
+        hub_side: bool,
+        /// From the on-chain balance rather than from outside.
+        #[serde(default)]
+        from_balance: bool,
+    },
+    /// A token of this payer with the hub's promise, to hand over by another way than the mailbox.
+    SendProofOfDetachment {
+        /// The token.
+        token: TokenId,
+    },
+    /// Counts on the next token that was offered, or on one that was handed over.
+    PopProofOfDetachment {
+        /// What was handed over.
+        proof: Option<Box<Promise>>,
+    },
+    /// Takes a token that the client counts on.
+    AttachTokenOffChain {
+        /// The token.
+        token: TokenId,
+    },
+    /// Settles a token whose receipt has arrived.
+    SettleOffChainOffChainTransfer {
+        /// The token.
+        token: TokenId,
+    },
+    /// Fetches the receipt of a token from the hub.
+    RetrievePaymentReceipt {
+        /// The token.
+        token: TokenId,
+    },
+    /// Waits until a token has arrived at its payee.
+    AwaitPayment {
+        /// The token.
+        token: TokenId,
+    },
+    /// Redeems a token on chain.
+    RedeemToken {
+        /// The token.
+        token: TokenId,
+    },
+    /// Takes a token back: at once where the payee has declined it, else after claimBy.
+    CancelToken {
+        /// The token.
+        token: TokenId,
+    },
+    /// Gives a token up.
+    DeclineToken {
+        /// The token.
+        token: TokenId,
+    },
+    /// Asks for money: registered with the hub, good for one token.
+    Invoice {
+        /// At most this much.
+        cap: Amount,
+        /// Seconds that it is good for.
+        #[serde(default = "lifetime")]
+        lifetime: u64,
+        /// Paid only against a preimage that the payer then has.
+        #[serde(default)]
+        conditional: bool,
+    },
+    /// Vouches for more of a METERED token, and waits until the payee has it.
+    Voucher {
+        /// The token.
+        token: TokenId,
+        /// In all.
+        cumulative: Amount,
+    },
+    /// Ends the metering of a token: what it has earned is attached.
+    Collect {
+        /// The token.
+        token: TokenId,
+    },
+    /// Hot withdrawal, to the on-chain balance.
+    WithdrawHot {
+        /// How much.
+        amount: Amount,
+    },
+    /// Leaves: by a last state that both sign (`last`), or on chain against anybody's will.
+    Close {
+        /// By a last state.
+        #[serde(default)]
+        last: bool,
+    },
+    /// Pays the on-chain balance out.
+    Withdraw {
+        /// How much [default: all].
+        amount: Option<Amount>,
+    },
+}
+
+impl Daemon {
+    /// Serves a request: it is told at once, or waits.
+    pub(super) async fn serve(&mut self, request: Request, tell: Tell) {
+        match self.begin(request).await {
+            Ok(Begun::Done(value)) => drop(tell.send(Ok(value))),
+            Ok(Begun::Waits(until, facts)) => self.wait(until, facts, tell),
+            Ok(Begun::Ordered(order, facts)) => {
+                self.orders.push_back(Ordered { order, tell: Some((tell, facts)), alone: false });
+            }
+            Ok(Begun::Elsewhere(work)) => {
+                tokio::spawn(async move { tell.send(work.await).ok() });
+            }
+            Err(fault) => drop(tell.send(Err(fault))),
+        }
+    }
+
+    async fn begin(&mut self, request: Request) -> Result<Begun, ClientFault> {
+        match request {
+            Request::Status => Ok(Begun::Done(self.status().await?)),
+            Request::History => Ok(Begun::Done(json!(self.store.read(|tx| tx.history())?))),
+            Request::Subscribe { deposit, collateral } => self.subscribe(deposit, collateral).await,
+            Request::TransferOnChainOnChain { to, amount } => {
+                self.call(&Call::Transfer { to, asset: self.settings.asset, amount }).await
+            }
+            Request::DetachOffChainTokenOffChain { payee, amount, invoice, condition, metered, lifetime } => {
+                let kind = if metered { TokenKind::Metered } else { TokenKind::Off };
+                let pay = Pay { kind, payee: payee.0, value: amount, invoice, condition, lifetime };
+                self.order(Order::Pay(pay))
+            }
+            Request::DetachOffChainTokenOnChain { to, amount, lifetime } => {
+                self.order(Order::Pay(Pay::on(to, amount, lifetime)))
+            }
+            Request::DetachOnChainTokenOffChain { amount, client, hub_side, from_balance } => {
+                let owner = Owner { client: client.unwrap_or_else(|| self.owner().client), asset: self.settings.asset };
+                let side = if hub_side { Side::Hub } else { Side::Client };
+                self.call(&Call::Deposit { owner, side, amount, from_balance }).await
+            }
+            Request::SendProofOfDetachment { token } => {
+                let paying = self.channel()?.paying.get(&token).ok_or_else(|| unknown(token))?;
+                let (grant, hub) =
+                    paying.grant.clone().ok_or_else(|| ClientFault::asked("the hub has not granted it yet"))?;
+                Ok(Begun::Done(json!(Promise { token: paying.token.clone(), grant, hub })))
+            }
+            Request::PopProofOfDetachment { proof } => self.pop(proof.map(|proof| *proof)),
+            Request::AttachTokenOffChain { token } => {
+                let earning = self.channel()?.earning.get(&token).ok_or_else(|| unknown(token))?;
+                let op = Op::on(OpKind::Attach, token, earning.earned());
+                self.order(Order::Op(op))
+            }
+            Request::SettleOffChainOffChainTransfer { token } => {
+                let paying = self.channel()?.paying.get(&token).ok_or_else(|| unknown(token))?;
+                let amount = paying.paid.ok_or_else(|| ClientFault::asked("there is no receipt of it yet"))?;
+                self.order(Order::Op(Op::on(OpKind::Settle, token, amount)))
+            }
+            Request::RetrievePaymentReceipt { token } => self.retrieve(token).await,
+            Request::AwaitPayment { token } => Ok(Begun::Waits(Until::Paid(token), json!({ "token": token }))),
+            Request::RedeemToken { token } => {
+                let call = self.channel()?.redemption(token, &self.ctx());
+                let call = call.ok_or_else(|| ClientFault::asked("it cannot be redeemed (any more)"))?;
+                self.call(&call).await
+            }
+            Request::CancelToken { token } => self.order(Order::Op(Op::on(OpKind::Refund, token, Amount::ZERO))),
+            Request::DeclineToken { token } => self.order(Order::Op(Op::on(OpKind::Decline, token, Amount::ZERO))),
+            Request::Invoice { cap, lifetime, conditional } => self.invoice(cap, lifetime, conditional),
+            Request::Voucher { token, cumulative } => self.vouch(token, cumulative),
+            Request::Collect { token } => {
+                let collected = self.change(
+                    |client, _| {
+                        client.collect(token);
+                        Ok(())
+                    },
+                    |_, _| Ok(()),
+                );
+                collected?;
+                Ok(Begun::Done(json!({ "token": token })))
+            }
+            Request::WithdrawHot { amount } => self.order(Order::Op(Op::of(OpKind::OutClient, amount))),
+            Request::Close { last: true } => self.order(Order::Last),
+            Request::Close { last: false } => {
+                let now = self.now();
+                let left = self.change(
+                    |client, _| {
+                        client.leaving = true;
+                        Ok(())
+                    },
+                    |tx, _| tx.note(now, "leaving", &json!({})),
+                );
+                left?;
+                Ok(Begun::Done(json!({ "leaving": true })))
+            }
+            Request::Withdraw { amount } => {
+                let held = self.balance().await?;
+                let amount = amount.unwrap_or(held);
+                if amount.is_zero() || amount > held {
+                    return Err(ClientFault::asked(format!("the on-chain balance is {held}")));
+                }
+                let begun = self.call(&Call::Withdraw { asset: self.settings.asset, amount }).await?;
+                Ok(begun.with("amount", json!(amount)))
+            }
+        }
+    }
+
+    fn order(&self, order: Order) -> Result<Begun, ClientFault> {
+        let client = self.channel()?;
+        if client.leaving || client.is_ending() {
+            return Err(ClientError::Ended.into());
+        }
+        Ok(Begun::Ordered(order, json!({})))
+    }
+
+    async fn call(&mut self, call: &Call) -> Result<Begun, ClientFault> {
+        let name = self.submit(call, false).await?;
+        Ok(Begun::Waits(Until::Mined(name), json!({})))
+    }
+
+    async fn balance(&self) -> Result<Amount, ClientFault> {
+        let Owner { client, asset } = self.owner();
+        let asked = FulgurHub::balanceOfCall { party: client, asset };
+        Ok(Amount(self.watcher.rpc().read(self.settings.deployment.contract, &asked).await?))
+    }
+
+    async fn subscribe(&mut self, deposit: Amount, collateral: Amount) -> Result<Begun, ClientFault> {
+        let Owner { client, asset } = self.owner();
+        if self.view().row(self.owner()).status != Status::None {
+            return Err(ClientFault::asked("there is a channel already"));
+        }
+        let (offer, hub) = self.link.offer(client, asset, collateral).await?;
+        let signer = hub.signer(&self.domain, offer.digest(&self.domain), &*self.key);
+        let ours = offer.client == client && offer.asset == asset;
+        if !ours || !signer.is_some_and(|signer| self.view().trusted(signer)) {
+            return Err(ClientError::Signature.into());
+        }
+        self.submit(&Call::Subscribe { offer, hub, deposit }, false).await?;
+        Ok(Begun::Waits(Until::Open, json!({ "deposit": deposit, "hub": offer.hub_amount, "fee": offer.opening_fee })))
+    }
+
+    fn pop(&mut self, proof: Option<Promise>) -> Result<Begun, ClientFault> {
+        let promise = proof.or_else(|| self.offered.pop_front());
+        let promise = promise.ok_or_else(|| ClientFault::asked("nothing was offered"))?;
+        self.offer(&promise)?;
+        let id = promise.token.id();
+        let counted = self.channel()?.earning.contains_key(&id);
+        Ok(Begun::Done(json!({ "token": id, "value": promise.token.value, "countedOn": counted })))
+    }
+
+    async fn retrieve(&mut self, token: TokenId) -> Result<Begun, ClientFault> {
+        let desk = self.seat.as_ref().ok_or_else(|| ClientFault::asked("there is no channel yet"))?.desk.clone();
+        let session = desk.session().await?;
+        let (from, receipt) = match desk.link().receipt(&session, token).await {
+            Ok(receipt) => ("hub", receipt),
+            // It was fetched before, or the hub has forgotten it or is silent.
+            Err(fault) => ("store", self.store.read(|tx| tx.receipt(token))?.ok_or(fault)?),
+        };
+        self.receipt(&receipt)?;
+        Ok(Begun::Done(json!({ "receipt": receipt, "from": from })))
+    }
+
+    fn invoice(&mut self, cap: Amount, lifetime: u64, conditional: bool) -> Result<Begun, ClientFault> {
+        let desk = self.seat.as_ref().ok_or_else(|| ClientFault::asked("there is no channel yet"))?.desk.clone();
+        let (payee, expires) = (self.channel()?.id, self.now().after(lifetime));
+        let preimage = if conditional { random()? } else { B256::ZERO };
+        let condition = if conditional { B256::from_slice(&Sha256::digest(preimage)) } else { B256::ZERO };
+        let invoice = Invoice { id: random()?, payee, cap, expires, condition, preimage, paid: None };
+        self.store.commit(|tx| tx.put_invoice(&invoice))?;
+        let facts =
+            json!({ "invoice": invoice.id, "payee": payee, "cap": cap, "expires": expires, "condition": condition });
+        Ok(Begun::Elsewhere(Box::pin(async move {
+            let session = desk.session().await?;
+            if let Err(fault) = desk.link().invoice(&session, invoice.id, cap, expires).await {
+                desk.forget(&fault).await;
+                return Err(fault.into());
+            }
+            Ok(facts)
+        })))
+    }
+
+    fn vouch(&mut self, token: TokenId, cumulative: Amount) -> Result<Begun, ClientFault> {
+        let paying = self.channel()?.paying.get(&token).ok_or_else(|| unknown(token))?;
+        let payee = paying.token.payee_channel().ok_or_else(|| unknown(token))?;
+        let (seq, index): (Seq, u16) = (paying.token.payer_seq, paying.token.index);
+        let key = voucher_key(&self.secret, seq.get(), index)?;
+        // The same again: it was not acknowledged, so it is said again.
+        let (voucher, signature) = if paying.vouched == cumulative && !cumulative.is_zero() {
+            let voucher = Voucher { token, cumulative, usage: B256::ZERO, condition: B256::ZERO };
+            (voucher, key.sign(voucher.digest(&self.domain)))
+        } else {
+            self.change(
+                |client, ctx| client.vouch(token, cumulative, B256::ZERO, B256::ZERO, &key, ctx),
+                |_, _| Ok(()),
+            )?
+        };
+        self.say_voucher(payee, voucher, signature);
+        Ok(Begun::Waits(Until::Acknowledged(token, cumulative), json!({ "token": token })))
+    }
+
+    async fn status(&self) -> Result<Value, ClientFault> {
+        let view = self.view();
+        let row = view.row(self.owner());
+        let mut status = json!({
+            "address": self.owner().client,
+            "asset": self.settings.asset,
+            "contract": self.settings.deployment.contract,
+            "block": view.head().number,
+            "fresh": view.is_fresh(),
+            "onChain": format!("{:?}", row.status).to_lowercase(),
+            "closesAt": row.closes_at,
+            "onChainBalance": self.balance().await?,
+            "gasMoney": self.watcher.rpc().balance(self.owner().client).await?.to_string(),
+            "callsUnderWay": self.outbox.flights().len(),
+            "restoring": self.restoring,
+        });
+        if let Some(client) = &self.client {
+            let balances = &client.position.balances;
+            let paying = client.paying.iter().map(|(id, paying)| {
+                json!({ "token": id, "kind": paying.token.kind, "value": paying.token.value, "granted": paying.grant.is_some(),
+                    "vouched": paying.vouched, "paid": paying.paid, "declined": paying.declined, "claimBy": paying.token.claim_by })
+            });
+            let earning = client.earning.iter().map(|(id, earning)| {
+                json!({ "token": id, "kind": earning.token.kind, "value": earning.token.value, "earned": earning.earned(),
+                    "redemption": view.redemption(*id).map(|found| format!("{:?}", found.status)) })
+            });
+            status["channel"] = json!({
+                "id": client.id, "epoch": client.epoch, "current": row.epoch == client.epoch, "seq": client.seq(),
+                "last": client.is_last(), "leaving": client.leaving, "client": balances.client, "hub": balances.hub,
+                "pending": balances.pending, "clientOut": balances.client_out, "executedOut": row.client_out,
+                "underWay": client.half.is_some(), "paying": paying.collect::<Vec<_>>(), "earning": earning.collect::<Vec<_>>(),
+                "digest": super::digest(client),
+            });
+            status["offered"] = json!(self.offered.iter().map(|promise| promise.token.id()).collect::<Vec<_>>());
+        }
+        Ok(status)
+    }
+}
+
+/// What a request has begun.
+enum Begun {
+    Done(Value),
+    Waits(Until, Value),
+    Ordered(Order, Value),
+    Elsewhere(std::pin::Pin<Box<dyn Future<Output = Result<Value, ClientFault>> + Send>>),
+}
+
+impl Begun {
+    /// With something more to say at the end.
+    fn with(self, name: &str, value: Value) -> Self {
+        match self {
+            Self::Waits(until, mut facts) => {
+                facts[name] = value;
+                Self::Waits(until, facts)
+            }
+            other => other,
+        }
+    }
+}
+
+fn unknown(token: TokenId) -> ClientFault {
+    ClientFault::asked(format!("this channel has no token {token}"))
+}
+
+fn random() -> Result<B256, ClientFault> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| ClientFault::asked(error.to_string()))?;
+    Ok(B256::new(bytes))
+}

@@ -1,0 +1,172 @@
+//! The client's place at the hub: a session, the poll of the mailbox, the stream.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alloy_primitives::B256;
+use serde_json::Value;
+use tarefa_chain::Key;
+use tarefa_channel::eip712::Domain;
+use tarefa_channel::sign::Signer as _;
+use tarefa_channel::{ChannelId, Time};
+use tarefa_hub::{Login, Word};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+use super::Input;
+use crate::link::{Link, LinkFault, Session};
+
+/// How long before a hub that did not answer is asked again.
+const REST: Duration = Duration::from_millis(500);
+
+/// A stream says something at least so often (the hub's beat is shorter): after that it is begun again.
+const STREAM_SILENCE: Duration = Duration::from_secs(12);
+
+/// The longest line of a stream: the hub takes words of four kB.
+const LINE: usize = 16 << 10;
+
+/// A place at the hub. Clones share it.
+#[derive(Clone)]
+pub struct Desk {
+    link: Link,
+    key: Arc<Key>,
+    domain: Domain,
+    channel: ChannelId,
+    session: Arc<Mutex<Option<Session>>>,
+}
+
+impl Desk {
+    /// A session: the one that runs, or a new one.
+    pub async fn session(&self) -> Result<Session, LinkFault> {
+        let mut kept = self.session.lock().await;
+        if let Some(session) = &*kept {
+            return Ok(session.clone());
+        }
+        let at = Time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+        let signature = self.key.sign(Login::digest(&self.domain, self.channel, at));
+        let session = self.link.login(&Login { channel: self.channel, at, signature }).await?;
+        *kept = Some(session.clone());
+        Ok(session)
+    }
+
+    /// A session that the hub does not know any more is given up.
+    pub async fn forget(&self, fault: &LinkFault) {
+        if matches!(fault, LinkFault::Refused { status: 401, .. }) {
+            *self.session.lock().await = None;
+        }
+    }
+
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Says something to another client.
+    pub async fn say(&self, to: ChannelId, body: &Value) -> Result<(), LinkFault> {
+        let session = self.session().await?;
+        let said = self.link.say(&session, to, body).await;
+        if let Err(fault) = &said {
+            self.forget(fault).await;
+        }
+        said
+    }
+}
+
+/// A seat with its two readers; they end with it.
+pub struct Seat {
+    pub desk: Desk,
+    readers: [JoinHandle<()>; 2],
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.readers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Seat {
+    /// Takes a seat for a channel.
+    pub(super) fn new(
+        link: Link,
+        key: Arc<Key>,
+        domain: Domain,
+        channel: ChannelId,
+        tell: &mpsc::Sender<Input>,
+    ) -> Self {
+        let desk = Desk { link, key, domain, channel, session: Arc::default() };
+        let readers =
+            [tokio::spawn(poll(desk.clone(), tell.clone())), tokio::spawn(listen(desk.clone(), tell.clone()))];
+        Self { desk, readers }
+    }
+
+    /// The channel it is for.
+    pub fn channel(&self) -> ChannelId {
+        self.desk.channel
+    }
+}
+
+async fn poll(desk: Desk, tell: mpsc::Sender<Input>) {
+    let mut seen: Option<B256> = None;
+    let mut seated = false;
+    loop {
+        let found = match desk.session().await {
+            Ok(session) => {
+                if !std::mem::replace(&mut seated, true) && tell.send(Input::Seated).await.is_err() {
+                    return;
+                }
+                desk.link.mailbox(&session, seen).await
+            }
+            Err(fault) => Err(fault),
+        };
+        match found {
+            Ok(mailbox) => {
+                seen = Some(mailbox.at);
+                if !mailbox.letters.is_empty() && tell.send(Input::Mailbox(mailbox)).await.is_err() {
+                    return;
+                }
+            }
+            Err(fault) => {
+                desk.forget(&fault).await;
+                desk.link.turn();
+                // What it knew may be another replica's knowledge: all of it is read again.
+                seen = None;
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+async fn listen(desk: Desk, tell: mpsc::Sender<Input>) {
+    loop {
+        let stream = match desk.session().await {
+            Ok(session) => desk.link.listen(&session).await,
+            Err(fault) => Err(fault),
+        };
+        match stream {
+            Ok(stream) => read(stream, &tell).await,
+            Err(fault) => desk.forget(&fault).await,
+        }
+        if tell.is_closed() {
+            return;
+        }
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// Reads words until the stream ends or falls silent.
+async fn read(mut stream: reqwest::Response, tell: &mpsc::Sender<Input>) {
+    let mut line: Vec<u8> = vec![];
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(STREAM_SILENCE, stream.chunk()).await {
+        for byte in chunk {
+            if byte != b'\n' {
+                line.push(byte);
+            } else if let Ok(word) = serde_json::from_slice::<Word>(&std::mem::take(&mut line))
+                && tell.send(Input::Word(word)).await.is_err()
+            {
+                return;
+            }
+        }
+        if line.len() > LINE {
+            return;
+        }
+    }
+}

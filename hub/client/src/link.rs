@@ -1,0 +1,253 @@
+//! The hub over HTTP, by any of its replicas.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256};
+use reqwest::{Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tarefa_channel::contract::Signed;
+use tarefa_channel::hub::{Answer, Proposal};
+use tarefa_channel::message::ChannelOffer;
+use tarefa_channel::sign::HubSignature;
+use tarefa_channel::{Amount, ChannelId, Time, TokenId};
+use tarefa_hub::{Deployment, LONGEST_POLL, Login, Mailbox, Opening, Receipt, Standing};
+
+/// How long a hub may take to answer: above a slow disk and a wide sea, below any patience.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a hub has not answered, or what it refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkFault {
+    /// No address.
+    #[error("{0:?} is not an http address of a hub")]
+    Url(String),
+    /// It refuses.
+    #[error("the hub refuses: {words}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Its words.
+        words: String,
+        /// The newest doubly-signed state, where the proposal does not follow it.
+        newest: Option<Box<Signed>>,
+    },
+    /// No answer, or one that means: later.
+    #[error("the hub does not answer: {0}")]
+    Silent(String),
+}
+
+/// What a refusal says.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    error: String,
+    newest: Option<Box<Signed>>,
+}
+
+/// A hub.
+#[derive(Clone, Debug)]
+pub struct Link {
+    client: reqwest::Client,
+    hubs: Arc<[String]>,
+    /// The replica that answered last.
+    at: Arc<AtomicUsize>,
+}
+
+/// Words for one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session(String);
+
+impl Link {
+    /// A hub, by its replicas' addresses.
+    ///
+    /// # Errors
+    /// Where one is none.
+    pub fn new(hubs: &[String]) -> Result<Self, LinkFault> {
+        let mut all = vec![];
+        for hub in hubs {
+            let url = reqwest::Url::parse(hub).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            all.push(url.ok_or_else(|| LinkFault::Url(hub.clone()))?.as_str().trim_end_matches('/').to_owned());
+        }
+        if all.is_empty() {
+            return Err(LinkFault::Url(String::new()));
+        }
+        let client = reqwest::Client::builder().connect_timeout(TIMEOUT).build();
+        let client = client.map_err(|error| LinkFault::Silent(error.to_string()))?;
+        Ok(Self { client, hubs: all.into(), at: Arc::default() })
+    }
+
+    /// How many replicas there are.
+    #[must_use]
+    pub fn replicas(&self) -> usize {
+        self.hubs.len()
+    }
+
+    /// Asks another replica from now on.
+    pub fn turn(&self) {
+        self.at.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn request(&self, method: Method, path: &str, session: Option<&Session>) -> reqwest::RequestBuilder {
+        let hub = &self.hubs[self.at.load(Ordering::Relaxed) % self.hubs.len()];
+        let request = self.client.request(method, format!("{hub}{path}"));
+        match session {
+            Some(session) => request.bearer_auth(&session.0),
+            None => request,
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        wait: Duration,
+    ) -> Result<T, LinkFault> {
+        let silent = |error: reqwest::Error| LinkFault::Silent(error.without_url().to_string());
+        let answer = checked(request.timeout(TIMEOUT + wait).send().await.map_err(silent)?).await?;
+        answer.json().await.map_err(silent)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, session: Option<&Session>) -> Result<T, LinkFault> {
+        self.read(self.request(Method::GET, path, session), Duration::ZERO).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        session: Option<&Session>,
+        body: &impl Serialize,
+    ) -> Result<T, LinkFault> {
+        self.read(self.request(Method::POST, path, session).json(body), Duration::ZERO).await
+    }
+
+    /// Contract and terms.
+    ///
+    /// # Errors
+    /// Where the hub does not answer.
+    pub async fn terms(&self) -> Result<Deployment, LinkFault> {
+        self.get("/terms", None).await
+    }
+
+    /// An offer to open a channel.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer.
+    pub async fn offer(
+        &self,
+        client: Address,
+        asset: Address,
+        collateral: Amount,
+    ) -> Result<(ChannelOffer, HubSignature), LinkFault> {
+        #[derive(Deserialize)]
+        struct Offered {
+            offer: ChannelOffer,
+            hub: HubSignature,
+        }
+        let found: Offered = self.post("/offer", None, &Opening { client, asset, collateral }).await?;
+        Ok((found.offer, found.hub))
+    }
+
+    /// Proposes a state.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer.
+    pub async fn propose(&self, proposal: &Proposal) -> Result<Answer, LinkFault> {
+        self.post("/sendPropose", None, proposal).await
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer.
+    pub async fn login(&self, login: &Login) -> Result<Session, LinkFault> {
+        let said: Value = self.post("/login", None, login).await?;
+        let word = said["session"].as_str().ok_or_else(|| LinkFault::Silent("it gives no session".to_owned()))?;
+        Ok(Session(word.to_owned()))
+    }
+
+    /// What waits for the client; waits itself where that is what was seen.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer.
+    pub async fn mailbox(&self, session: &Session, seen: Option<B256>) -> Result<Mailbox, LinkFault> {
+        let mut query = vec![("wait", LONGEST_POLL.as_secs().to_string())];
+        query.extend(seen.map(|seen| ("seen", seen.to_string())));
+        let request = self.request(Method::GET, "/mailbox", Some(session)).query(&query);
+        self.read(request, LONGEST_POLL).await
+    }
+
+    /// Where the channel stands.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer.
+    pub async fn newest(&self, session: &Session) -> Result<Standing, LinkFault> {
+        self.get("/newest", Some(session)).await
+    }
+
+    /// Registers an invoice; whether it is new.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer.
+    pub async fn invoice(
+        &self,
+        session: &Session,
+        invoice: B256,
+        cap: Amount,
+        expires: Time,
+    ) -> Result<bool, LinkFault> {
+        let wanted = json!({ "invoice": invoice, "cap": cap, "expires": expires });
+        let said: Value = self.post("/invoice", Some(session), &wanted).await?;
+        Ok(said["new"] == true)
+    }
+
+    /// The receipt of a token.
+    ///
+    /// # Errors
+    /// Where there is none yet, or no answer.
+    pub async fn receipt(&self, session: &Session, token: TokenId) -> Result<Receipt, LinkFault> {
+        self.get(&format!("/retrievePaymentReceipt/{token}"), Some(session)).await
+    }
+
+    /// Listens to the stream.
+    ///
+    /// # Errors
+    /// The hub's refusal, or no answer.
+    pub async fn listen(&self, session: &Session) -> Result<Response, LinkFault> {
+        let request = self.request(Method::GET, "/stream", Some(session));
+        let answer = tokio::time::timeout(TIMEOUT, request.send()).await;
+        let answer = answer.map_err(|_| LinkFault::Silent("no answer in time".to_owned()))?;
+        checked(answer.map_err(|error| LinkFault::Silent(error.without_url().to_string()))?).await
+    }
+
+    /// Says something to another channel's client, at whichever replica it listens.
+    ///
+    /// # Errors
+    /// Where it listens at none, or none answers.
+    pub async fn say(&self, session: &Session, to: ChannelId, body: &Value) -> Result<(), LinkFault> {
+        let mut last = None;
+        for _ in 0..self.hubs.len() {
+            match self.post::<Value>(&format!("/stream/{to}"), Some(session), body).await {
+                Ok(_) => return Ok(()),
+                Err(fault) => last = Some(fault),
+            }
+            self.turn();
+        }
+        Err(last.unwrap_or_else(|| LinkFault::Silent("no replica".to_owned())))
+    }
+}
+
+async fn checked(answer: Response) -> Result<Response, LinkFault> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let text = answer.text().await.unwrap_or_default();
+    let said = serde_json::from_str(&text).unwrap_or(Said { error: text, newest: None });
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(LinkFault::Silent(said.error));
+    }
+    Err(LinkFault::Refused { status: status.as_u16(), words: said.error, newest: said.newest })
+}

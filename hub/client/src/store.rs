@@ -1,0 +1,272 @@
+//! What a client has stored, before it says anything: one SQLite file, durable at each commit.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use alloy_primitives::B256;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tarefa_chain::Flight;
+use tarefa_channel::client::Client;
+use tarefa_channel::{Time, TokenId};
+use tarefa_hub::Receipt;
+use tarefa_hub::store::crash::Points;
+use tarefa_hub::store::row;
+
+use crate::fault::ClientFault;
+use crate::order::Invoice;
+
+/// One entry per version, in order; append, never edit.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE single (key TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE invoice (id BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE receipt (token BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE history (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, facts TEXT NOT NULL) STRICT;
+"];
+
+/// Entries of the history that are shown at once.
+const SHOWN: u32 = 1000;
+
+const CHANNEL: &str = "channel";
+const FLIGHTS: &str = "flights";
+const RESTORING: &str = "restoring";
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When, by the chain's clock.
+    pub at: Time,
+    /// What.
+    pub what: String,
+    /// About what, how much.
+    pub facts: Value,
+}
+
+/// A row as a backup has it: table, key, body.
+pub(crate) type Row = (String, Vec<u8>, Vec<u8>);
+
+/// A client's store.
+#[derive(Debug)]
+pub struct Store {
+    inner: Mutex<(Connection, Points)>,
+}
+
+/// What one transaction reads and writes.
+pub struct Tx<'a>(Transaction<'a>);
+
+impl Store {
+    /// Opens a store, and makes or migrates its tables.
+    ///
+    /// # Errors
+    /// Where the file cannot be used.
+    pub fn open(path: &Path) -> Result<Self, ClientFault> {
+        Self::of(Connection::open(path)?)
+    }
+
+    /// A store that is gone with the process: for measuring and tests.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn in_memory() -> Result<Self, ClientFault> {
+        Self::of(Connection::open_in_memory()?)
+    }
+
+    fn of(connection: Connection) -> Result<Self, ClientFault> {
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        // Durable: what is signed may be sent once the commit returns, and the power may fail right after.
+        connection.pragma_update(None, "synchronous", "full")?;
+        let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let found = found as usize;
+        if found > MIGRATIONS.len() {
+            return Err(ClientFault::Row(format!("it is of version {found}: use the newer program")));
+        }
+        for (version, statements) in MIGRATIONS.iter().enumerate().skip(found) {
+            let next = version + 1;
+            connection
+                .execute_batch(&format!("BEGIN IMMEDIATE; {statements}; PRAGMA user_version = {next}; COMMIT"))?;
+        }
+        Ok(Self { inner: Mutex::new((connection, Points::from_environment())) })
+    }
+
+    /// Changes something in one transaction: all of it is durable afterwards, or nothing.
+    ///
+    /// # Errors
+    /// The change's own, or that nothing could be kept.
+    pub fn commit<T>(&self, change: impl FnOnce(&Tx<'_>) -> Result<T, ClientFault>) -> Result<T, ClientFault> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let (connection, points) = &mut *inner;
+        let tx = Tx(connection.transaction_with_behavior(TransactionBehavior::Immediate)?);
+        let done = change(&tx)?;
+        points.before();
+        tx.0.commit()?;
+        points.after();
+        Ok(done)
+    }
+
+    /// Reads something.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read<T>(&self, read: impl FnOnce(&Tx<'_>) -> Result<T, ClientFault>) -> Result<T, ClientFault> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let tx = Tx(inner.0.transaction()?);
+        read(&tx)
+    }
+}
+
+impl Tx<'_> {
+    fn body(&self, query: &str, key: impl rusqlite::ToSql) -> Result<Option<Vec<u8>>, ClientFault> {
+        Ok(self.0.prepare_cached(query)?.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    fn put(&self, key: &str, body: &[u8]) -> Result<(), ClientFault> {
+        let put = "INSERT INTO single (key, body) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET body = excluded.body";
+        self.0.prepare_cached(put)?.execute(params![key, body])?;
+        Ok(())
+    }
+
+    /// The channel.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn channel(&self) -> Result<Option<Client>, ClientFault> {
+        let body = self.body("SELECT body FROM single WHERE key = ?1", CHANNEL)?;
+        Ok(body.map(|body| row::read(&body, "channel")).transpose()?)
+    }
+
+    /// Keeps the channel as it is now.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn put_channel(&self, client: &Client) -> Result<(), ClientFault> {
+        self.put(CHANNEL, &row::write(client))
+    }
+
+    /// Calls on their way.
+    ///
+    /// # Errors
+    /// Where they cannot be read. They are JSON inside: their bytes are other people's types.
+    pub fn flights(&self) -> Result<Vec<Flight>, ClientFault> {
+        let body = self.body("SELECT body FROM single WHERE key = ?1", FLIGHTS)?;
+        let read = |body: Vec<u8>| serde_json::from_slice(&body).map_err(|error| ClientFault::Row(error.to_string()));
+        body.map_or_else(|| Ok(vec![]), read)
+    }
+
+    /// Keeps the calls on their way.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn put_flights(&self, flights: &[Flight]) -> Result<(), ClientFault> {
+        let body = serde_json::to_vec(flights).map_err(|error| ClientFault::Row(error.to_string()))?;
+        self.put(FLIGHTS, &body)
+    }
+
+    /// Whether a backup was restored and the hub has not said yet where the channel stands.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn is_restoring(&self) -> Result<bool, ClientFault> {
+        Ok(self.body("SELECT body FROM single WHERE key = ?1", RESTORING)?.is_some_and(|body| body == [1]))
+    }
+
+    /// Says so.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn set_restoring(&self, restoring: bool) -> Result<(), ClientFault> {
+        self.put(RESTORING, &[u8::from(restoring)])
+    }
+
+    /// One of the client's own invoices.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn invoice(&self, id: B256) -> Result<Option<Invoice>, ClientFault> {
+        let body = self.body("SELECT body FROM invoice WHERE id = ?1", id.as_slice())?;
+        Ok(body.map(|body| row::read(&body, "invoice")).transpose()?)
+    }
+
+    /// Keeps an invoice as it is now.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn put_invoice(&self, invoice: &Invoice) -> Result<(), ClientFault> {
+        let put = "INSERT INTO invoice (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body";
+        self.0.prepare_cached(put)?.execute(params![invoice.id.as_slice(), row::write(invoice)])?;
+        Ok(())
+    }
+
+    /// A receipt that has arrived.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn receipt(&self, token: TokenId) -> Result<Option<Receipt>, ClientFault> {
+        let body = self.body("SELECT body FROM receipt WHERE token = ?1", token.as_slice())?;
+        Ok(body.map(|body| row::read(&body, "receipt")).transpose()?)
+    }
+
+    /// Keeps a receipt.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn put_receipt(&self, receipt: &Receipt) -> Result<(), ClientFault> {
+        let put = "INSERT INTO receipt (token, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.0.prepare_cached(put)?.execute(params![receipt.token.as_slice(), row::write(receipt)])?;
+        Ok(())
+    }
+
+    /// Writes something down.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn note(&self, at: Time, what: &str, facts: &Value) -> Result<(), ClientFault> {
+        let put = "INSERT INTO history (at, what, facts) VALUES (?1, ?2, ?3)";
+        let at = i64::try_from(at.0).unwrap_or(i64::MAX);
+        self.0.prepare_cached(put)?.execute(params![at, what, facts.to_string()])?;
+        Ok(())
+    }
+
+    /// What has happened, the newest last: the last thousand entries.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn history(&self) -> Result<Vec<Entry>, ClientFault> {
+        let query = "SELECT at, what, facts FROM history ORDER BY number DESC LIMIT ?1";
+        let mut statement = self.0.prepare_cached(query)?;
+        let found = statement.query_map([SHOWN], |row| {
+            let (at, what, facts): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok((u64::try_from(at).unwrap_or(0), what, facts))
+        })?;
+        let mut entries = vec![];
+        for row in found {
+            let (at, what, facts) = row?;
+            let facts = serde_json::from_str(&facts).map_err(|error| ClientFault::Row(error.to_string()))?;
+            entries.push(Entry { at: Time(at), what, facts });
+        }
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// Everything, for a backup.
+    pub(crate) fn all(&self) -> Result<Vec<Row>, ClientFault> {
+        let query =
+            "SELECT 'single', CAST(key AS BLOB), body FROM single UNION ALL SELECT 'invoice', id, body FROM invoice
+             UNION ALL SELECT 'receipt', token, body FROM receipt";
+        let mut statement = self.0.prepare(query)?;
+        let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Puts one row of a backup back.
+    pub(crate) fn put_back(&self, table: &str, key: &[u8], body: &[u8]) -> Result<(), ClientFault> {
+        let put = match table {
+            "single" => "INSERT INTO single (key, body) VALUES (CAST(?1 AS TEXT), ?2)",
+            "invoice" => "INSERT INTO invoice (id, body) VALUES (?1, ?2)",
+            "receipt" => "INSERT INTO receipt (token, body) VALUES (?1, ?2)",
+            other => return Err(ClientFault::Row(format!("a backup has no table {other:?}"))),
+        };
+        self.0.execute(put, params![key, body])?;
+        Ok(())
+    }
+}

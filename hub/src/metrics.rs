@@ -1,0 +1,48 @@
+//! What a hub counts, in the text form that Prometheus reads.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters since the process began.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Proposals signed.
+    pub signed: AtomicU64,
+    /// Proposals refused.
+    pub refused: AtomicU64,
+    /// Requests that failed because store or chain did not answer.
+    pub failed: AtomicU64,
+    /// Requests turned away because there were too many.
+    pub limited: AtomicU64,
+    /// Polls of a mailbox.
+    pub polls: AtomicU64,
+    /// Words passed on by the stream.
+    pub relayed: AtomicU64,
+}
+
+impl Metrics {
+    /// One more.
+    pub fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All of them, with what is asked of the hub at this moment: name, kind, help, value.
+    #[must_use]
+    pub fn text(&self, now: &[(&str, &str, &str, u64)]) -> String {
+        let counters = [
+            ("hub_proposals_signed_total", "Proposals signed.", &self.signed),
+            ("hub_proposals_refused_total", "Proposals refused.", &self.refused),
+            ("hub_requests_failed_total", "Requests without a store or a chain.", &self.failed),
+            ("hub_requests_limited_total", "Requests turned away: too many.", &self.limited),
+            ("hub_mailbox_polls_total", "Polls of a mailbox.", &self.polls),
+            ("hub_words_relayed_total", "Words passed on by the stream.", &self.relayed),
+        ];
+        let counters = counters.map(|(name, help, counter)| (name, "counter", help, counter.load(Ordering::Relaxed)));
+        let mut text = String::new();
+        for (name, kind, help, value) in counters.iter().chain(now) {
+            // Writing to a string does not fail.
+            write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n").ok();
+        }
+        text
+    }
+}
