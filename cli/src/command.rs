@@ -59,5 +59,6 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Channel(args) => channel::run(args).await,
         Command::Bench(Bench::Task(args)) => bench::task(args).await,
         Command::Bench(Bench::Testnet(args)) => bench::testnet(args).await,
+        Command::Bench(Bench::Hub(args)) => bench::hub(args).await,
     }
 }

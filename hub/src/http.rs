@@ -209,7 +209,7 @@ async fn listen(State(served): Shared, headers: HeaderMap) -> Result<Response, F
         }
         let line = match tokio::time::timeout(BEAT, words.recv()).await {
             Err(_) => "\n".to_owned(),
-            Ok(Some(word)) => json!(word).to_string() + "\n",
+            Ok(Some(line)) => line,
             // Somebody else listens for this channel now.
             Ok(None) => return None,
         };
@@ -226,7 +226,7 @@ async fn say(
     Json(body): Json<serde_json::Value>,
 ) -> Result<Response, Fault> {
     let from = served.session(&headers)?;
-    if !served.hub.relay().say(ChannelId(to), Word { from, body }) {
+    if !served.hub.relay().say(ChannelId(to), &Word { from, body }) {
         return Err(Fault::Unknown("listener at present"));
     }
     Metrics::count(&served.hub.metrics().relayed);

@@ -1,7 +1,7 @@
 //! What a hub answers. Replicas are alike: everything that lasts is in the store.
 
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
@@ -14,19 +14,28 @@ use tarefa_channel::message::{self, Batch, ChannelOffer, Grant, Message as _, To
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::{HubSignature, Recover as _, Signature, Signer as _};
 use tarefa_channel::terms::Terms;
-use tarefa_channel::{Amount, ChannelId, Time, TokenId};
+use tarefa_channel::{Amount, ChannelId, StateHash, Time, TokenId};
 use tokio::sync::watch;
 
+use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::session::{Login, Sessions};
 use crate::store::{Store, StoreError};
+use crate::timed::Timed;
+use crate::words::Words;
 
 /// Longest time that a poll waits: below what proxies cut.
 pub const LONGEST_POLL: Duration = Duration::from_secs(25);
 
 /// How often a poll looks into a store that other replicas write to.
 const SHARED_POLL: Duration = Duration::from_millis(250);
+
+/// The longest life of an invoice, seconds: a month.
+const INVOICE: u64 = 30 * 86_400;
+
+/// Parts that mailboxes are in.
+const ARRIVALS: usize = 4096;
 
 /// Seconds that an offer holds: a signature, a transaction, and a busy chain.
 const OFFER: u64 = 900;
@@ -81,6 +90,8 @@ pub struct Receipt {
     pub hub: HubWord,
     /// What met the condition; zero where there was none.
     pub preimage: B256,
+    /// METERED: the voucher it was attached with, for a payer that has lost count.
+    pub voucher: Option<(message::Voucher, Signature)>,
 }
 
 /// A token on its way to its payee.
@@ -174,8 +185,10 @@ pub struct Hub {
     sessions: Sessions,
     relay: Relay,
     metrics: Metrics,
-    /// Counts commits that may have filled a mailbox.
-    arrivals: watch::Sender<u64>,
+    words: Words,
+    held: Held,
+    /// Counts commits that may have filled a mailbox: for few channels each, so that a commit wakes only those whom it is about.
+    arrivals: Vec<watch::Sender<u64>>,
 }
 
 impl Hub {
@@ -198,9 +211,22 @@ impl Hub {
             .map_err(|_| StoreError::Unreadable { what: "session secret", why: "it is not of 32 bytes".to_owned() })?;
         let domain = Domain::new(deployment.chain_id, deployment.contract);
         let (view, sessions) = (RwLock::new(Arc::new(view)), Sessions::new(secret));
-        let arrivals = watch::Sender::new(0);
-        let (relay, metrics) = (Relay::default(), Metrics::default());
-        Ok(Self { store, key: Arc::new(key), deployment, policy, domain, view, sessions, relay, metrics, arrivals })
+        let arrivals = (0..ARRIVALS).map(|_| watch::Sender::new(0)).collect();
+        let (relay, metrics, words, held) = (Relay::default(), Metrics::default(), Words::default(), Held::default());
+        Ok(Self {
+            store,
+            key: Arc::new(key),
+            deployment,
+            policy,
+            domain,
+            view,
+            sessions,
+            relay,
+            metrics,
+            words,
+            held,
+            arrivals,
+        })
     }
 
     /// Where the contract is, and the terms.
@@ -270,7 +296,7 @@ impl Hub {
         if !self.view().is_fresh() {
             return Err(Fault::Blind);
         }
-        Ok(self.store.transact(|_| Ok(())).await?)
+        Ok(self.store.read(|_| Ok(())).await?)
     }
 
     /// `/sendPropose`.
@@ -278,11 +304,14 @@ impl Hub {
     /// # Errors
     /// Where the store fails: then no signature leaves.
     pub async fn propose(&self, proposal: Proposal) -> Result<Result<Answer, Refused>, Fault> {
+        let begun = Instant::now();
         let (view, key, domain, terms) = (self.view(), Arc::clone(&self.key), self.domain, self.deployment.terms);
+        let steps = Arc::clone(&self.metrics.steps);
         let decided = self.store.transact(move |book| {
-            let ctx = Ctx { chain: &*view, keys: &*key, terms: &terms, domain: &domain, rules: Every };
-            let refusal = match book.decide(&proposal, &ctx)? {
-                Ok(answer) => return Ok(Ok(answer)),
+            let keys = Timed { key: &key, steps: &steps };
+            let ctx = Ctx { chain: &*view, keys: &keys, terms: &terms, domain: &domain, rules: Every };
+            let refusal = match steps.decide.time(|| book.decide(&proposal, &ctx))? {
+                Ok(decided) => return Ok(Ok(decided)),
                 Err(refusal) => refusal,
             };
             let mut newest = None;
@@ -292,13 +321,25 @@ impl Hub {
             Ok(Err(Refused { refusal, newest }))
         });
         let decided = decided.await.inspect_err(|_| Metrics::count(&self.metrics.failed))?;
-        if decided.is_ok() {
-            Metrics::count(&self.metrics.signed);
-            self.arrivals.send_modify(|count| *count += 1);
-        } else {
-            Metrics::count(&self.metrics.refused);
-        }
-        Ok(decided)
+        self.metrics.steps.answer.add(begun);
+        Ok(match decided {
+            Ok((answer, channels)) => {
+                self.words.keep(answer.state, answer.word.clone());
+                Metrics::count(&self.metrics.signed);
+                channels.into_iter().for_each(|channel| self.arrival(channel).send_modify(|count| *count += 1));
+                Ok(answer)
+            }
+            Err(refused) => {
+                Metrics::count(&self.metrics.refused);
+                Err(refused)
+            }
+        })
+    }
+
+    /// Where the mailbox of a channel hears of commits.
+    fn arrival(&self, channel: ChannelId) -> &watch::Sender<u64> {
+        let part = usize::from(channel.0[0]) << 8 | usize::from(channel.0[1]);
+        &self.arrivals[part % ARRIVALS]
     }
 
     /// An offer to open a channel.
@@ -336,7 +377,7 @@ impl Hub {
     /// Where the login is not the client's, or of another time.
     pub async fn login(&self, login: &Login, now: Time) -> Result<String, Fault> {
         let id = login.channel;
-        let row = self.store.transact(move |book| book.channel(id)).await?.ok_or(Fault::Unknown("channel"))?;
+        let row = self.store.read(move |book| book.channel(id)).await?.ok_or(Fault::Unknown("channel"))?;
         let digest = Login::digest(&self.domain, id, login.at);
         if !login.is_recent(now) || self.key.recover(digest, &login.signature) != Some(row.owner.client) {
             return Err(Fault::Login);
@@ -357,7 +398,7 @@ impl Hub {
     /// # Errors
     /// Where the store fails or has no such channel.
     pub async fn newest(&self, id: ChannelId) -> Result<Standing, Fault> {
-        let found = self.store.transact(move |book| Ok((book.channel(id)?, book.paid_by(id)?))).await?;
+        let found = self.store.read(move |book| Ok((book.channel(id)?, book.paid_by(id)?))).await?;
         let (Some(row), mut paying) = found else { return Err(Fault::Unknown("channel")) };
         paying.retain(|token| row.position.pending.contains(&token.id()));
         Ok(Standing { newest: row.newest, acknowledged: row.acknowledged, paying })
@@ -368,6 +409,8 @@ impl Hub {
     /// # Errors
     /// Where the store fails.
     pub async fn register(&self, payee: ChannelId, name: B256, cap: Amount, expires: Time) -> Result<bool, Fault> {
+        // What expires never would be kept for ever.
+        let expires = expires.min(self.view().now().after(INVOICE));
         let invoice = Invoice { cap, expires, used: None };
         Ok(self.store.transact(move |book| book.register(payee, name, &invoice)).await?)
     }
@@ -377,7 +420,7 @@ impl Hub {
     /// # Errors
     /// Where there is none (yet).
     pub async fn receipt(&self, payer: ChannelId, token: TokenId) -> Result<Receipt, Fault> {
-        let row = self.store.transact(move |book| book.token(token)).await?;
+        let row = self.store.read(move |book| book.token(token)).await?;
         let row = row.filter(|row| row.token.payer_channel == payer).ok_or(Fault::Unknown("token of this payer"))?;
         self.receipt_of(&row).ok_or(Fault::Unknown("receipt yet"))
     }
@@ -391,13 +434,14 @@ impl Hub {
             }
             Stage::Granted | Stage::Declined(None) | Stage::Landed(None) => return None,
         };
-        let hub = HubWord::State(self.sign(receipt.digest(&self.domain)));
-        let (receipt, preimage) = (receipt.clone(), row.preimage);
-        Some(Receipt { token: row.id(), receipt, signature: *signature, hub, preimage })
+        let state = StateHash(receipt.struct_hash());
+        let hub = self.words.find(state).unwrap_or_else(|| HubWord::State(self.sign(receipt.digest(&self.domain))));
+        let (receipt, preimage, voucher) = (receipt.clone(), row.preimage, row.voucher);
+        Some(Receipt { token: row.id(), receipt, signature: *signature, hub, preimage, voucher })
     }
 
     async fn letters(&self, channel: ChannelId) -> Result<Mailbox, Fault> {
-        let (granted, arrived) = self.store.transact(move |book| book.letters(channel)).await?;
+        let (granted, arrived) = self.store.read(move |book| book.letters(channel)).await?;
         let ids = |rows: &[HubToken]| rows.iter().flat_map(|row| row.id().0).collect::<Vec<u8>>();
         let at = keccak256([ids(&arrived), vec![0], ids(&granted)].concat());
         let receipts = arrived.iter().filter_map(|row| {
@@ -418,7 +462,8 @@ impl Hub {
     /// Where the store fails.
     pub async fn mailbox(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Mailbox, Fault> {
         Metrics::count(&self.metrics.polls);
-        let mut arrivals = self.arrivals.subscribe();
+        let _held = self.held.hold(channel).ok_or(Fault::Limited)?;
+        let mut arrivals = self.arrival(channel).subscribe();
         let patience = tokio::time::sleep(wait.min(LONGEST_POLL));
         tokio::pin!(patience);
         // What other replicas commit, nobody tells this one.

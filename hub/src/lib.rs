@@ -1,6 +1,7 @@
 //! The hub of payment channels. It is passive: it answers proposals over rows of its store, and an answer leaves only once what it
 //! promises is on the disk.
 
+mod held;
 pub mod http;
 mod hub;
 mod metrics;
@@ -9,6 +10,8 @@ mod rate;
 mod relay;
 mod session;
 pub mod store;
+mod timed;
+mod words;
 
 pub use hub::{
     Deployment, Fault, Hub, LONGEST_POLL, Letter, Mailbox, Opening, Policy, Promise, Receipt, Refused, Standing,

@@ -1,7 +1,10 @@
 //! What a hub counts, in the text form that Prometheus reads.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::timed::Steps;
 
 /// Counters since the process began.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub struct Metrics {
     pub polls: AtomicU64,
     /// Words passed on by the stream.
     pub relayed: AtomicU64,
+    /// Where the time of proposals goes.
+    pub steps: Arc<Steps>,
 }
 
 impl Metrics {
@@ -42,6 +47,17 @@ impl Metrics {
         for (name, kind, help, value) in counters.iter().chain(now) {
             // Writing to a string does not fail.
             write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n").ok();
+        }
+        let steps = [
+            ("verify", &self.steps.verify),
+            ("sign", &self.steps.sign),
+            ("decide", &self.steps.decide),
+            ("answer", &self.steps.answer),
+        ];
+        text.push_str("# HELP hub_step_microseconds_total Time of proposals by step.\n# TYPE hub_step_microseconds_total counter\n");
+        for (name, step) in steps {
+            let (times, micros) = step.sum();
+            write!(text, "hub_step_microseconds_total{{step=\"{name}\"}} {micros}\nhub_step_times_total{{step=\"{name}\"}} {times}\n").ok();
         }
         text
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
 use std::sync::Arc;
-use tarefa_chain::{Event, Fate, Flight, Outbox, RpcFault, WatchError, Watcher};
+use tarefa_chain::{Event, Fate, Flight, Outbox, RpcFault, View, WatchError, Watcher};
 use tarefa_channel::chain::{Chain as _, Ctx};
 use tarefa_channel::contract::{Call, Owner};
 use tarefa_channel::hub::{HubChannel, HubToken, duties};
@@ -17,6 +17,9 @@ use crate::store::StoreError;
 
 /// The lease that one of several replicas holds to send for all.
 const LEASE: &str = "monitor";
+
+/// Calls on their way, which whoever sends next goes on with.
+const FLIGHTS: &str = "flights";
 
 /// How long that lease lasts, milliseconds: a replica that is gone is missed for a part of any inclusion margin.
 const LEASE_MS: u64 = 10_000;
@@ -50,6 +53,8 @@ pub struct Monitor {
     opened: Vec<HubChannel>,
     /// Tells replicas apart.
     name: B256,
+    /// Whether this replica was the one that sends at its last look.
+    leads: bool,
     looks: u64,
 }
 
@@ -57,7 +62,7 @@ impl Monitor {
     /// The monitor of a hub. `name`: random, so that replicas can tell who sends.
     #[must_use]
     pub fn new(hub: Arc<Hub>, watcher: Watcher, outbox: Outbox, name: B256) -> Self {
-        Self { hub, watcher, outbox, opened: vec![], name, looks: 0 }
+        Self { hub, watcher, outbox, opened: vec![], name, leads: false, looks: 0 }
     }
 
     /// Looks once: what is new is shown to the hub, stored, and acted on. How many calls were sent.
@@ -79,24 +84,41 @@ impl Monitor {
             }
         }
         self.begin().await?;
-        let ended = self.outbox.look(self.watcher.view.head().number).await?;
-        for one in &ended {
-            match &one.fate {
-                Fate::Mined { block, gas, .. } => {
-                    tracing::info!(function = one.flight.function, block, gas, "mined");
-                }
-                fate => tracing::warn!(function = one.flight.function, ?fate, "a call came to nothing"),
-            }
-        }
         self.looks += 1;
         if self.looks.is_multiple_of(FORGET_EVERY) {
             let before = self.watcher.view.final_time().before(KEPT);
             self.hub.store().transact(move |book| book.forget(before)).await?;
         }
-        if !self.watcher.view.is_fresh() || !self.leads().await? {
+        if !self.watcher.view.is_fresh() {
+            tracing::warn!(
+                "the newest block is old, or this clock is wrong: nothing is signed, but what is seen is defended"
+            );
+        }
+        if !self.lead().await? {
             return Ok(0);
         }
+        self.fates().await?;
         self.act().await
+    }
+
+    /// What has become of the calls.
+    async fn fates(&mut self) -> Result<(), StoreError> {
+        let (shown, settled) = (self.watcher.view.head().number, self.watcher.view.settled_head().number);
+        let before = self.outbox.flights();
+        for one in self.outbox.look(shown, settled).await {
+            match &one.fate {
+                Fate::Mined { block, gas, .. } => tracing::info!(function = one.flight.function, block, gas, "mined"),
+                fate => tracing::warn!(function = one.flight.function, ?fate, "a call came to nothing"),
+            }
+        }
+        let after = self.outbox.flights();
+        if after != before { self.keep(after).await } else { Ok(()) }
+    }
+
+    /// Stores the calls on their way.
+    async fn keep(&self, flights: Vec<Flight>) -> Result<(), StoreError> {
+        let body = serde_json::to_vec(&flights).map_err(unreadable)?;
+        self.hub.store().transact(move |book| book.put_single(FLIGHTS, &body)).await
     }
 
     /// Writes the rows of new channels. Where that fails they stay in line.
@@ -112,10 +134,22 @@ impl Monitor {
         Ok(())
     }
 
-    /// Whether this replica is the one that sends.
-    async fn leads(&self) -> Result<bool, StoreError> {
+    /// Whether this replica is the one that sends. Who becomes it goes on with what was on its way.
+    async fn lead(&mut self) -> Result<bool, MonitorFault> {
         let (name, now) = (self.name, self.watcher.view.own_time().0 * 1000);
-        self.hub.store().transact(move |book| book.lease(LEASE, name, now, now + LEASE_MS)).await
+        // Who has a store alone has nobody to agree with.
+        let store = self.hub.store();
+        let leads =
+            !store.is_shared() || store.transact(move |book| book.lease(LEASE, name, now, now + LEASE_MS)).await?;
+        if leads && !self.leads {
+            self.outbox.refresh().await?;
+            let found = self.hub.store().read(|book| book.single(FLIGHTS)).await?;
+            let flights: Vec<Flight> =
+                found.map_or_else(|| Ok(vec![]), |body| serde_json::from_slice(&body)).map_err(unreadable)?;
+            self.outbox.take_over(flights);
+        }
+        self.leads = leads;
+        Ok(leads)
     }
 
     /// Sends what channels need now.
@@ -126,24 +160,35 @@ impl Monitor {
         let ahead = terms.offline_bound() + 2 * terms.inclusion + terms.reorg + 2;
         let near: Time = view.now().after(ahead);
         let mut channels: Vec<ChannelId> = view.books().busy().map(|(owner, epoch)| self.id(owner, epoch)).collect();
-        channels.extend(self.hub.store().transact(move |book| book.payers_due(near)).await?);
+        channels.extend(self.hub.store().read(move |book| book.payers_due(near)).await?);
         channels.sort_unstable();
         channels.dedup();
         let mut sent = 0;
         for channel in channels {
-            let rows = self.hub.store().transact(move |book| {
-                let row = book.channel(channel)?;
-                Ok(row.map(|row| Ok::<_, StoreError>((row, book.paid_by(channel)?, book.paid_to(channel)?))))
-            });
-            let Some(rows) = rows.await? else { continue };
-            let (row, mut paying, earned): (HubChannel, Vec<HubToken>, Vec<HubToken>) = rows?;
-            paying.retain(|token| row.position.pending.contains(&token.id()));
-            let domain = *self.hub.domain();
-            let ctx = Ctx { chain: &*view, keys: self.hub.key(), terms: &terms, domain: &domain, rules: Every };
-            let calls = duties(&row, &paying, &earned, &ctx);
-            sent += self.send(&calls).await?;
+            // One channel's trouble is not another's.
+            match self.defend(channel, &view).await {
+                Ok(calls) => sent += calls,
+                Err(fault) => tracing::error!(%channel, %fault, "a channel is not defended"),
+            }
         }
         Ok(sent)
+    }
+
+    /// Sends what one channel needs.
+    async fn defend(&mut self, channel: ChannelId, view: &View) -> Result<usize, MonitorFault> {
+        let redeeming: Vec<_> =
+            view.books().redeeming().filter(|(payee, _)| *payee == channel).map(|(_, token)| token).collect();
+        let rows = self.hub.store().read(move |book| {
+            let Some(row) = book.channel(channel)? else { return Ok(None) };
+            let earned = redeeming.into_iter().filter_map(|token| book.token(token).transpose());
+            Ok(Some((row, book.paid_by(channel)?, earned.collect::<Result<Vec<HubToken>, _>>()?)))
+        });
+        let Some((row, mut paying, earned)) = rows.await? else { return Ok(0) };
+        paying.retain(|token| row.position.pending.contains(&token.id()));
+        let (domain, terms) = (*self.hub.domain(), self.hub.deployment().terms);
+        let ctx = Ctx { chain: view, keys: self.hub.key(), terms: &terms, domain: &domain, rules: Every };
+        let calls = duties(&row, &paying, &earned, &ctx);
+        self.send(&calls).await
     }
 
     fn id(&self, Owner { client, asset }: Owner, epoch: u32) -> ChannelId {
@@ -155,18 +200,31 @@ impl Monitor {
         let mut sent = 0;
         let mut behind = false;
         for call in calls {
-            let new = !self.outbox.carries(call);
-            let kept = |_: &[Flight]| Ok::<(), StoreError>(());
-            match self.outbox.send(call, behind, kept).await {
-                Ok(flight) => {
-                    behind |= matches!(call, Call::Close { .. });
-                    if new {
-                        sent += 1;
-                        tracing::info!(function = flight.function, nonce = flight.sent.nonce, "sent");
-                    }
-                }
+            if self.outbox.carries(call) {
+                behind |= matches!(call, Call::Close { .. });
+                continue;
+            }
+            let flight = match self.outbox.prepare(call, behind).await {
+                Ok(flight) => flight,
                 // Somebody else was first, most of the time: the next block shows.
-                Err(fault) => tracing::warn!(function = call.function(), %fault, "not sent"),
+                Err(fault) => {
+                    tracing::warn!(function = call.function(), %fault, "not sent");
+                    continue;
+                }
+            };
+            let mut all = self.outbox.flights();
+            all.push(flight.clone());
+            self.keep(all).await?;
+            match self.outbox.submit(flight).await {
+                Ok(()) => {
+                    behind |= matches!(call, Call::Close { .. });
+                    sent += 1;
+                    tracing::info!(function = call.function(), "sent");
+                }
+                Err(fault) => {
+                    tracing::warn!(function = call.function(), %fault, "not sent");
+                    self.keep(self.outbox.flights()).await?;
+                }
             }
         }
         Ok(sent)
@@ -189,6 +247,10 @@ impl Monitor {
             tokio::time::sleep(every).await;
         }
     }
+}
+
+fn unreadable(error: serde_json::Error) -> StoreError {
+    StoreError::Unreadable { what: "list of calls on their way", why: error.to_string() }
 }
 
 /// The row of a channel that an event begins.

@@ -9,7 +9,7 @@ use tarefa_channel::ChannelId;
 use tokio::sync::mpsc;
 
 /// Words that wait for one reader: a voucher waits for its acknowledgement before the next one, so even these are many.
-const WAITING: usize = 64;
+const WAITING: usize = 16;
 
 /// Readers at once: a few hundred bytes each.
 const READERS: usize = 100_000;
@@ -27,16 +27,16 @@ pub struct Word {
 /// Who listens here.
 #[derive(Debug, Default)]
 pub struct Relay {
-    readers: Mutex<HashMap<ChannelId, mpsc::Sender<Word>>>,
+    readers: Mutex<HashMap<ChannelId, mpsc::Sender<String>>>,
 }
 
 impl Relay {
-    fn readers(&self) -> std::sync::MutexGuard<'_, HashMap<ChannelId, mpsc::Sender<Word>>> {
+    fn readers(&self) -> std::sync::MutexGuard<'_, HashMap<ChannelId, mpsc::Sender<String>>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Listens for a channel, in place of whoever did before; none where too many listen.
-    pub fn listen(&self, channel: ChannelId) -> Option<mpsc::Receiver<Word>> {
+    pub fn listen(&self, channel: ChannelId) -> Option<mpsc::Receiver<String>> {
         let (tell, told) = mpsc::channel(WAITING);
         let mut readers = self.readers();
         if readers.len() >= READERS {
@@ -50,9 +50,11 @@ impl Relay {
     }
 
     /// Says something to a channel's client; whether it listens here.
-    pub fn say(&self, to: ChannelId, word: Word) -> bool {
+    pub fn say(&self, to: ChannelId, word: &Word) -> bool {
+        // As bytes: what is parsed takes many times the room.
+        let line = serde_json::json!(word).to_string() + "\n";
         let mut readers = self.readers();
-        match readers.get(&to).map(|reader| reader.try_send(word)) {
+        match readers.get(&to).map(|reader| reader.try_send(line)) {
             Some(Ok(())) => true,
             Some(Err(mpsc::error::TrySendError::Closed(_))) => {
                 readers.remove(&to);

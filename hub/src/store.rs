@@ -62,6 +62,8 @@ fn said(error: &::postgres::Error) -> String {
 #[derive(Clone, Debug)]
 pub struct Store {
     writer: group::Writer,
+    /// None where nobody else could see what the writer has: memory.
+    reader: Option<group::Writer>,
     is_shared: bool,
 }
 
@@ -71,7 +73,21 @@ impl Store {
     /// # Errors
     /// Where the file cannot be used.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::of(Connection::open(path)?)
+        Self::file(path, true)
+    }
+
+    /// A store that loses its last commits with the power: only to measure what durability costs.
+    ///
+    /// # Errors
+    /// Where the file cannot be used.
+    pub fn open_without_sync(path: &Path) -> Result<Self, StoreError> {
+        Self::file(path, false)
+    }
+
+    fn file(path: &Path, durable: bool) -> Result<Self, StoreError> {
+        let writer = group::Writer::start(sqlite::Sqlite::new(Connection::open(path)?, durable)?);
+        let reader = group::Writer::reader(sqlite::Sqlite::new(Connection::open(path)?, durable)?);
+        Ok(Self { writer, reader: Some(reader), is_shared: false })
     }
 
     /// A store that is gone with the process: for tests.
@@ -79,11 +95,8 @@ impl Store {
     /// # Errors
     /// Never in practice.
     pub fn in_memory() -> Result<Self, StoreError> {
-        Self::of(Connection::open_in_memory()?)
-    }
-
-    fn of(connection: Connection) -> Result<Self, StoreError> {
-        Ok(Self { writer: group::Writer::start(sqlite::Sqlite::new(connection)?), is_shared: false })
+        let database = sqlite::Sqlite::new(Connection::open_in_memory()?, true)?;
+        Ok(Self { writer: group::Writer::start(database), reader: None, is_shared: false })
     }
 
     /// A store that replicas share, by an address like `postgres://user@host/name`. Connects without encryption: the server is on this
@@ -94,8 +107,11 @@ impl Store {
     pub async fn shared(address: &str) -> Result<Self, StoreError> {
         let address = address.to_owned();
         // The client has a runtime of its own, so it cannot begin on a thread of this one.
-        let made = tokio::task::spawn_blocking(move || postgres::Postgres::new(&address)).await;
-        Ok(Self { writer: group::Writer::start(made.map_err(|_| StoreError::Panic)??), is_shared: true })
+        let connect =
+            move || Ok::<_, StoreError>((postgres::Postgres::new(&address)?, postgres::Postgres::new(&address)?));
+        let (writer, reader) = tokio::task::spawn_blocking(connect).await.map_err(|_| StoreError::Panic)??;
+        let (writer, reader) = (group::Writer::start(writer), group::Writer::reader(reader));
+        Ok(Self { writer, reader: Some(reader), is_shared: true })
     }
 
     /// Whether other replicas write to it too.
@@ -113,6 +129,17 @@ impl Store {
         work: impl FnOnce(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.submit(work)?.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Reads something that is committed; writes nothing.
+    ///
+    /// # Errors
+    /// The work's own, or that the store is closed.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.reader.as_ref().unwrap_or(&self.writer).submit(work)?.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Commits since it was opened.

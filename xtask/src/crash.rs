@@ -4,6 +4,7 @@
 //! just before it is durable and once just after. The process is started again, and the task must end with one
 //! payment, one result, and no address used for two things.
 
+mod channel;
 mod scenario;
 
 use std::ops::RangeInclusive;
@@ -19,6 +20,8 @@ const TRIES: u32 = 4;
 const CALM_RUNS: usize = 3;
 /// The short form hits every so manieth boundary.
 const SHORT_STEP: usize = 5;
+/// The same for channels, whose scenario takes longer.
+const SHORT_STEP_CHANNELS: usize = 11;
 /// Scenarios at once: they mostly wait for milestones.
 const PARALLEL: usize = 3;
 
@@ -27,6 +30,9 @@ pub struct Args {
     /// Only every fifth boundary.
     #[arg(long)]
     short: bool,
+    /// The hub and the clients of channels, instead of the market on the Tangle.
+    #[arg(long)]
+    channels: bool,
     /// The binary to test [default: build it].
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -37,6 +43,9 @@ pub fn run(args: &Args) -> Result<()> {
         Some(path) => path.clone(),
         None => crate::build::tarefa()?,
     };
+    if args.channels {
+        return channels(&binary, if args.short { SHORT_STEP_CHANNELS } else { 1 });
+    }
     let calm = calm(&binary)?;
     println!(
         "a whole task takes {:?} commits of the executor and {:?} of the submitter",
@@ -122,5 +131,53 @@ fn hit(binary: &Path, boundary: Boundary, certain: bool) -> Result<()> {
         bail!("not hit in {TRIES} runs");
     }
     println!("{boundary}: only some runs have so many commits, and none of {TRIES} did");
+    Ok(())
+}
+
+/// The same for hub and clients over the life of two channels.
+fn channels(binary: &Path, step: usize) -> Result<()> {
+    let calm = channel::Scenario::new(binary)?.run(None)?;
+    println!("two channels take {:?} commits of hub, Alice and Bob", calm.commits);
+    ensure!(calm.commits.iter().all(|commits| *commits >= 8), "so few commits cannot be two channels");
+    let mut boundaries = vec![];
+    for (party, commits) in channel::PARTIES.into_iter().zip(calm.commits) {
+        for commit in 1..=commits {
+            boundaries.extend([false, true].map(|after| channel::Boundary { party, commit, after }));
+        }
+    }
+    let all = boundaries.len();
+    let chosen: Vec<channel::Boundary> = boundaries.into_iter().step_by(step).collect();
+    let queue = std::sync::Mutex::new(chosen.iter());
+    let (failures, hits) = (std::sync::Mutex::new(vec![]), std::sync::atomic::AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..PARALLEL {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().map(|mut queue| queue.next());
+                    let Ok(Some(boundary)) = next else { return };
+                    let outcome = channel::Scenario::new(binary).and_then(|scenario| scenario.run(Some(*boundary)));
+                    match outcome {
+                        Ok(outcome) => {
+                            hits.fetch_add(usize::from(outcome.hit), std::sync::atomic::Ordering::Relaxed);
+                        }
+                        Err(error) => {
+                            println!("FAILED {boundary:?}: {error:#}");
+                            if let Ok(mut failures) = failures.lock() {
+                                failures.push(*boundary);
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (failures, hits) = (failures.into_inner().unwrap_or_default(), hits.into_inner());
+    ensure!(failures.is_empty(), "{} of {} boundaries failed: {failures:?}", failures.len(), chosen.len());
+    // Polls fall differently in each run, so the last commits of one are not those of another.
+    ensure!(hits * 10 >= chosen.len() * 8, "only {hits} of {} boundaries were hit", chosen.len());
+    println!(
+        "{} of {all} boundaries tried, {hits} hit; each ended with both channels final and every unit where it belongs",
+        chosen.len()
+    );
     Ok(())
 }

@@ -14,6 +14,8 @@ pub enum Bench {
     Task(BenchTask),
     /// What the dev Tangle takes, in blocks per second, and what that costs in memory.
     Testnet(BenchTestnet),
+    /// Payments over a hub: how many a second, what each costs the hub, how long it takes.
+    Hub(BenchHub),
 }
 
 /// `tarefa bench task`
@@ -60,6 +62,50 @@ pub struct BenchTestnet {
     /// Where the node's ledger goes, into a new directory that is removed again [default: the system's for temporary files].
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa bench hub`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct BenchHub {
+    /// Payers at once, each with payments one after the other.
+    #[arg(long, default_value_t = 16)]
+    pub pairs: usize,
+    /// Payments of each payer.
+    #[arg(long, default_value_t = 100)]
+    pub requests: usize,
+    /// Payees that the payers share [default: one each].
+    #[arg(long)]
+    pub payees: Option<usize>,
+    /// Payments one after the other, with nobody else, before the load.
+    #[arg(long, default_value_t = 100)]
+    pub serial: usize,
+    /// What each message between client and hub takes besides, milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pub delay_ms: u64,
+    /// Whether a signature of the hub waits for the disk.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub durable: bool,
+    /// Whether a signature of a client waits for the disk.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub client_durable: bool,
+    /// Hubs over one store; more than one need --store.
+    #[arg(long, default_value_t = 1)]
+    pub replicas: usize,
+    /// The store that they share: postgres://user@host/name.
+    #[arg(long)]
+    pub store: Option<String>,
+    /// Other channels that the hub's store has, idle.
+    #[arg(long, default_value_t = 0)]
+    pub channels: usize,
+    /// Kill a replica in the middle of the load, with SIGKILL.
+    #[arg(long)]
+    pub kill: bool,
+    /// Show where the hub's time goes.
+    #[arg(long)]
+    pub profile: bool,
     /// Output form.
     #[command(flatten)]
     pub output: Output,

@@ -128,6 +128,9 @@ pub struct Open {
     /// What you would like the hub to put in: what you can receive.
     #[arg(long, default_value = "0")]
     pub collateral: Wei,
+    /// The most you pay the hub for it.
+    #[arg(long, default_value = "0.002eth")]
+    pub max_fee: Wei,
 }
 
 /// `tarefa channel invoice`

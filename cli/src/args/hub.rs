@@ -111,6 +111,9 @@ pub struct HubRun {
     /// A store that several replicas share, like postgres://user@host/name [default: SQLite in the data directory].
     #[arg(long, env = "TAREFA_HUB_STORE")]
     pub store: Option<String>,
+    /// Answer before the disk has it: only to measure what durability costs.
+    #[arg(long, hide = true, conflicts_with = "store")]
+    pub without_sync: bool,
     /// How often it looks at the chain.
     #[arg(long, default_value = "500ms", value_parser = duration)]
     pub look: Duration,

@@ -1,5 +1,6 @@
 //! `tarefa bench task`: from submit to the result in hand, and the warm start of a guest.
 
+mod hub;
 mod start;
 mod testnet;
 
@@ -21,6 +22,7 @@ use crate::guests;
 use crate::session::Session;
 use crate::ui::Ui;
 
+pub use hub::hub;
 pub use testnet::testnet;
 
 /// A single task that takes longer than this is stuck.

@@ -50,7 +50,9 @@ fn request(command: ChannelCommand) -> Result<Request> {
     Ok(match command {
         C::Status => Request::Status,
         C::History => Request::History,
-        C::Open(open) => Request::Subscribe { deposit: open.deposit.0, collateral: open.collateral.0 },
+        C::Open(open) => {
+            Request::Subscribe { deposit: open.deposit.0, collateral: open.collateral.0, max_fee: open.max_fee.0 }
+        }
         C::Invoice(invoice) => Request::Invoice {
             cap: invoice.cap.0,
             lifetime: invoice.lifetime.as_secs(),
@@ -125,7 +127,8 @@ async fn init(dir: &Path, args: ChannelInit, ui: &Ui) -> Result<u8> {
 
 async fn daemon(dir: &Path, args: ChannelRun, ui: &Ui) -> Result<u8> {
     let home = Home::lock(dir)?;
-    let (daemon, door) = Daemon::open(home.path(), Pace { look: args.look, wait: args.wait }).await?;
+    let (daemon, door) =
+        Daemon::open(home.path(), Pace { look: args.look, wait: args.wait, ..Pace::default() }).await?;
     let (address, served) = rpc::serve(home.path(), args.listen, door).await?;
     ui.stage("ready", &format!("channel in {}, RPC at {}", dir.display(), address.url), json!({ "rpc": address.url }));
     ui.done();

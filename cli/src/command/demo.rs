@@ -1,8 +1,8 @@
 //! `tarefa demo`: the whole market on this machine, each part a process of its own.
 
 mod channel;
-mod evm;
-mod part;
+pub mod evm;
+pub mod part;
 mod text;
 
 use std::path::{Path, PathBuf};

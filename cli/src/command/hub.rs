@@ -114,21 +114,7 @@ fn terms(args: &HubDeploy) -> Result<Terms> {
         dust: args.dust.0,
         unsettled: args.unsettled.0,
     };
-    ensure!(
-        terms.offline_bound() > 0,
-        "a grace period of {} s leaves nobody time: more than twice --inclusion and once --reorg",
-        terms.grace
-    );
-    ensure!(
-        terms.max_token_life > 2 * terms.distance(),
-        "no token fits a life of {} s: more than twice grace, inclusion and reorg together",
-        terms.max_token_life
-    );
-    ensure!(
-        (1..=tarefa_channel::limits::PENDING).contains(&terms.live_tokens),
-        "--live-tokens is 1 to {}",
-        tarefa_channel::limits::PENDING
-    );
+    terms.check()?;
     Ok(terms)
 }
 
@@ -225,7 +211,9 @@ pub async fn run(args: HubRun) -> Result<u8> {
         Some(address) => (Store::shared(address).await?, None),
         None => {
             let home = Home::lock(&dir)?;
-            (Store::open(&home.file(STORE))?, Some(home))
+            let file = home.file(STORE);
+            let store = if args.without_sync { Store::open_without_sync(&file)? } else { Store::open(&file)? };
+            (store, Some(home))
         }
     };
     let signer = key(&dir, SIGNER)?;

@@ -71,6 +71,12 @@ impl Books {
         self.rows.iter().filter(move |(_, row)| busy(row)).map(|(owner, row)| (*owner, row.epoch))
     }
 
+    /// Redemptions under way, by the channels that they pay.
+    pub fn redeeming(&self) -> impl Iterator<Item = (ChannelId, TokenId)> {
+        let pending = |(_, redemption): &(&TokenId, &Redemption)| redemption.status == RedemptionStatus::Pending;
+        self.redemptions.iter().filter(pending).map(|(token, redemption)| (ChannelId(redemption.payee), *token))
+    }
+
     /// Whether this is a signer whose revocation is not announced.
     #[must_use]
     pub fn trusted(&self, signer: Address) -> bool {
@@ -114,7 +120,8 @@ impl Books {
             | Event::RedemptionCredited { channel, .. }
             | Event::RedemptionVoided { channel, .. }
             | Event::Finalised { channel, .. } => {
-                let (owner, epoch) = self.channel(*channel)?;
+                // Of a channel from before the first block that is known: none of whoever reads from there.
+                let Some((owner, epoch)) = self.channel(*channel) else { return Some(()) };
                 let row = self.rows.get(&owner).copied().filter(|row| row.epoch == epoch)?;
                 let row = self.in_channel(event, owner, row, time)?;
                 self.rows.insert(owner, row);

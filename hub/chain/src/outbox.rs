@@ -1,4 +1,5 @@
-//! Calls on their way into a block: each is sent once, raised while it waits, and forgotten when the view shows what came of it.
+//! Calls on their way into a block for good: each is stored before it is sent, raised while it waits, sent again when a reorganisation drops
+//! it, and forgotten once its block is final.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,13 @@ const RAISE_AFTER: Duration = Duration::from_secs(30);
 /// How long before the same bytes are sent again, in case the node has forgotten them.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// Looks in a row that must find a transaction's number taken by another one: nodes behind one address do not all know the same.
+const DISPLACED: u32 = 10;
+
 /// A call on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flight {
-    /// Hash of what it calls: the same call is not sent twice.
+    /// Hash of what it calls: the same call is not sent twice at a time.
     pub call: B256,
     /// The function's name.
     pub function: String,
@@ -37,20 +41,20 @@ pub struct Ended {
     pub fate: Fate,
 }
 
-/// Why a call was not sent.
-#[derive(Debug, thiserror::Error)]
-pub enum OutboxFault<E> {
-    /// The chain, or the contract's refusal.
-    #[error(transparent)]
-    Send(#[from] SendFault),
-    /// It could not be stored, so it was not sent.
-    #[error(transparent)]
-    Store(E),
+#[derive(Clone, Debug)]
+struct Kept {
+    flight: Flight,
+    raised: Instant,
+    tried: Instant,
+    /// The block that it was told to be in.
+    told: Option<u64>,
+    displaced: u32,
 }
 
-impl<E> From<RpcFault> for OutboxFault<E> {
-    fn from(fault: RpcFault) -> Self {
-        Self::Send(fault.into())
+impl Kept {
+    fn new(flight: Flight) -> Self {
+        let now = Instant::now();
+        Self { flight, raised: now, tried: now, told: None, displaced: 0 }
     }
 }
 
@@ -59,7 +63,7 @@ impl<E> From<RpcFault> for OutboxFault<E> {
 pub struct Outbox {
     sender: Sender,
     contract: Address,
-    flights: Vec<(Flight, Instant, Instant)>,
+    flights: Vec<Kept>,
 }
 
 /// The name of a call: what it does, whoever sends it.
@@ -71,13 +75,28 @@ fn name(call: &Call) -> Option<B256> {
 impl Outbox {
     /// The outbox of a sender, with what an earlier run had on its way.
     #[must_use]
-    pub fn new(mut sender: Sender, contract: Address, flights: Vec<Flight>) -> Self {
-        for flight in &flights {
-            sender.after(&flight.sent);
+    pub fn new(sender: Sender, contract: Address, flights: Vec<Flight>) -> Self {
+        let mut outbox = Self { sender, contract, flights: vec![] };
+        outbox.take_over(flights);
+        outbox
+    }
+
+    /// Goes on with what another process has sent with this key.
+    pub fn take_over(&mut self, flights: Vec<Flight>) {
+        for flight in flights {
+            self.sender.after(&flight.sent);
+            if self.flights.iter().all(|kept| kept.flight.sent.nonce != flight.sent.nonce) {
+                self.flights.push(Kept::new(flight));
+            }
         }
-        let now = Instant::now();
-        let flights = flights.into_iter().map(|flight| (flight, now, now)).collect();
-        Self { sender, contract, flights }
+    }
+
+    /// Asks the chain again which number comes next: another process may have sent with this key.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn refresh(&mut self) -> Result<(), RpcFault> {
+        self.sender.refresh().await
     }
 
     /// Who sends.
@@ -86,81 +105,109 @@ impl Outbox {
         self.sender.address()
     }
 
-    /// What is on its way.
+    /// All that is not final yet: to be stored.
     #[must_use]
     pub fn flights(&self) -> Vec<Flight> {
-        self.flights.iter().map(|(flight, ..)| flight.clone()).collect()
+        self.flights.iter().map(|kept| kept.flight.clone()).collect()
     }
 
-    /// Whether this call is on its way.
+    /// How many are in no block yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.flights.iter().filter(|kept| kept.told.is_none()).count()
+    }
+
+    /// Whether this call is on its way, and in no block that was told of.
     #[must_use]
     pub fn carries(&self, call: &Call) -> bool {
         let name = name(call);
-        self.flights.iter().any(|(flight, ..)| Some(flight.call) == name)
+        self.flights.iter().any(|kept| Some(kept.flight.call) == name && kept.told.is_none())
     }
 
-    /// Sends a call, unless it is on its way already. `behind`: it follows one that is not mined yet, so it cannot be tried first.
-    /// `keep` stores all that is on its way, this one included, before it is sent.
+    /// Signs a call. Whoever asked stores [`Outbox::flights`] and this, then submits it; until then the next one gets the same number.
+    /// `behind`: it follows one that is not mined yet, so it cannot be tried first.
     ///
     /// # Errors
-    /// Where it would revert, could not be stored, or the node refuses it: then it was not sent.
-    pub async fn send<E>(
-        &mut self,
-        call: &Call,
-        behind: bool,
-        keep: impl FnOnce(&[Flight]) -> Result<(), E>,
-    ) -> Result<Flight, OutboxFault<E>> {
+    /// Where it would revert, or the node does not answer.
+    pub async fn prepare(&self, call: &Call, behind: bool) -> Result<Flight, SendFault> {
         let name = name(call).ok_or(SendFault::NoCall)?;
-        if let Some((flight, ..)) = self.flights.iter().find(|(flight, ..)| flight.call == name) {
-            return Ok(flight.clone());
-        }
         let sent = if behind {
             self.sender.prepare_behind(self.contract, call).await?
         } else {
             self.sender.prepare(self.contract, call).await?
         };
-        let mut flight = Flight { call: name, function: call.function().to_owned(), sent };
-        let mut all = self.flights();
-        all.push(flight.clone());
-        keep(&all).map_err(OutboxFault::Store)?;
-        flight.sent = self.sender.submit(flight.sent).await?;
-        let now = Instant::now();
-        self.flights.push((flight.clone(), now, now));
-        Ok(flight)
+        Ok(Flight { call: name, function: call.function().to_owned(), sent })
     }
 
-    /// Asks what has become of everything on its way, and says what has ended. `shown`: the newest block of the view; what is mined
-    /// later stays, so that nobody who goes by the view sends it again.
+    /// Sends what was prepared and stored.
     ///
     /// # Errors
-    /// Where the node does not answer.
-    pub async fn look(&mut self, shown: u64) -> Result<Vec<Ended>, RpcFault> {
+    /// Where the node refuses it: then it was not sent, and whoever stored it stores [`Outbox::flights`] again, without it. Left there it
+    /// would hold up everything after it.
+    pub async fn submit(&mut self, flight: Flight) -> Result<(), SendFault> {
+        let sent = self.sender.submit(flight.sent.clone()).await?;
+        self.flights.push(Kept::new(Flight { sent, ..flight }));
+        Ok(())
+    }
+
+    /// Asks what has become of everything on its way, and says what has ended. `shown`: the newest block of the view, so that nobody who
+    /// goes by the view sends it again; `settled`: the newest final one. What the node does not say now, it says at the next look.
+    pub async fn look(&mut self, shown: u64, settled: u64) -> Vec<Ended> {
         let mut ended = vec![];
         let mut place = 0;
         while place < self.flights.len() {
-            let (flight, since, tried) = &mut self.flights[place];
-            let fate = self.sender.fate(&flight.sent).await?;
-            match fate {
-                Fate::Waiting => {
-                    if since.elapsed() > RAISE_AFTER {
-                        *since = Instant::now();
-                        if let Err(SendFault::Rpc(fault)) = self.sender.raise(&mut flight.sent).await {
-                            return Err(fault);
-                        }
-                    } else if tried.elapsed() > AGAIN_AFTER {
-                        *tried = Instant::now();
-                        // A node that takes it no more says so in its fate.
-                        self.sender.again(&flight.sent).await.ok();
-                    }
+            let kept = &mut self.flights[place];
+            let fate = match self.sender.fate(&kept.flight.sent).await {
+                Ok(fate) => fate,
+                Err(fault) => {
+                    tracing::warn!(function = kept.flight.function, %fault, "the fate of a call is not known now");
                     place += 1;
+                    continue;
                 }
-                Fate::Mined { block, .. } | Fate::Reverted { block } if block > shown => place += 1,
-                Fate::Mined { .. } | Fate::Reverted { .. } | Fate::Displaced => {
-                    let (flight, ..) = self.flights.remove(place);
-                    ended.push(Ended { flight, fate });
+            };
+            kept.displaced = if fate == Fate::Displaced { kept.displaced + 1 } else { 0 };
+            let over = match &fate {
+                Fate::Waiting => {
+                    // Mined and dropped again, perhaps.
+                    kept.told = None;
+                    Self::nudge(&self.sender, kept).await;
+                    false
                 }
+                Fate::Mined { block, .. } | Fate::Reverted { block } => {
+                    if *block <= shown && kept.told != Some(*block) {
+                        kept.told = Some(*block);
+                        ended.push(Ended { flight: kept.flight.clone(), fate: fate.clone() });
+                    }
+                    *block <= settled
+                }
+                Fate::Displaced if kept.displaced >= DISPLACED => {
+                    ended.push(Ended { flight: kept.flight.clone(), fate: fate.clone() });
+                    true
+                }
+                Fate::Displaced => false,
+            };
+            if over {
+                self.flights.remove(place);
+            } else {
+                place += 1;
             }
         }
-        Ok(ended)
+        ended
+    }
+
+    /// Offers more for what waits long, or sends it again.
+    async fn nudge(sender: &Sender, kept: &mut Kept) {
+        let done = if kept.raised.elapsed() > RAISE_AFTER {
+            kept.raised = Instant::now();
+            sender.raise(&mut kept.flight.sent).await
+        } else if kept.tried.elapsed() > AGAIN_AFTER {
+            kept.tried = Instant::now();
+            sender.again(&kept.flight.sent).await.map_err(SendFault::from)
+        } else {
+            Ok(())
+        };
+        if let Err(fault) = done {
+            tracing::warn!(function = kept.flight.function, %fault, "a call waits");
+        }
     }
 }

@@ -162,6 +162,14 @@ impl Rpc {
         })
     }
 
+    /// The code of a contract.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn code(&self, contract: Address) -> Result<Bytes, RpcFault> {
+        Ok(self.provider.get_code_at(contract).await?)
+    }
+
     /// Native money of an account, wei.
     ///
     /// # Errors

@@ -19,9 +19,6 @@ const SPARE_GAS: u64 = 25;
 /// How much more a replacement offers, in percent: nodes ask for at least ten.
 const RAISE: u128 = 15;
 
-/// How often a transaction is replaced: eight times fifteen percent triple the price.
-pub const REPLACEMENTS: usize = 8;
-
 /// Gas of a call that cannot be estimated, because it follows one that is not mined yet: twice the dearest call there is, a finalise with
 /// 32 pending tokens.
 const GAS_BEHIND: u64 = 1_000_000;
@@ -72,9 +69,9 @@ pub enum SendFault {
     /// No transaction of the contract.
     #[error("the contract has no such call")]
     NoCall,
-    /// It was replaced often enough.
+    /// It offers as much as it may.
     #[error(
-        "transaction {nonce} is not mined at {price} wei a gas, the ceiling or the last of {REPLACEMENTS} raises: look at the chain"
+        "transaction {nonce} is not mined at {price} wei a gas, which is the ceiling: raise that, or it may be late"
     )]
     Stuck {
         /// Its number.
@@ -112,6 +109,15 @@ impl Sender {
     /// Goes on after a transaction of an earlier run, which the node may have forgotten.
     pub fn after(&mut self, sent: &Sent) {
         self.next = self.next.max(sent.nonce + 1);
+    }
+
+    /// Asks the chain again which number comes next.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn refresh(&mut self) -> Result<(), RpcFault> {
+        self.next = self.rpc.nonce(self.address(), false).await?;
+        Ok(())
     }
 
     /// Who sends.
@@ -268,10 +274,10 @@ impl Sender {
     /// Replaces a transaction that waits too long by one that pays more.
     ///
     /// # Errors
-    /// Where it was replaced too often, or the node does not take it.
+    /// Where it offers the ceiling already, or the node does not take it.
     pub async fn raise(&self, sent: &mut Sent) -> Result<(), SendFault> {
         let price = sent.transaction.max_fee_per_gas;
-        if sent.hashes.len() > REPLACEMENTS || price >= self.ceiling {
+        if price >= self.ceiling {
             return Err(SendFault::Stuck { nonce: sent.nonce, price });
         }
         let raised = |fee: u128| fee.saturating_add(fee.saturating_mul(RAISE).div_ceil(100));

@@ -98,7 +98,9 @@ impl Watcher {
             blocks.extend(self.rpc.events(self.contract, from, to).await?);
             from = to + 1;
         }
-        for (block, _) in &blocks {
+        let known = |block: &Head| self.view.recent().iter().any(|(other, _)| other == block);
+        // One that was there at the last look and is still in its place has been asked about then.
+        for (block, _) in blocks.iter().filter(|(block, _)| !known(block)) {
             if self.rpc.block(block.number).await? != Some(*block) {
                 return Err(WatchError::Moved);
             }

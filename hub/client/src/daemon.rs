@@ -25,7 +25,7 @@ use tarefa_channel::sign::Signer as _;
 use tarefa_channel::{Amount, Seq, StateHash, Time, TokenId};
 use tarefa_hub::store::row;
 use tarefa_hub::{Mailbox, Promise, Word};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -45,6 +45,9 @@ const WAITING: usize = 256;
 /// What became of the last calls: enough for whoever waits for one.
 const FATES: usize = 64;
 
+/// Words on their way at a time: beyond, acknowledgements are dropped and asked for again.
+const SPEAKING: usize = 16;
+
 /// How fast the daemon goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -52,11 +55,13 @@ pub struct Pace {
     pub look: Duration,
     /// How long a request waits for what it has begun.
     pub wait: Duration,
+    /// How long each message to or from the hub takes besides: for measuring.
+    pub delay: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { look: Duration::from_millis(500), wait: Duration::from_secs(60) }
+        Self { look: Duration::from_millis(500), wait: Duration::from_secs(60), delay: Duration::ZERO }
     }
 }
 
@@ -108,6 +113,10 @@ pub struct Daemon {
     client: Option<Client>,
     /// Before anything else is done the hub must say where the channel stands.
     restoring: bool,
+    /// When it was asked last.
+    asked_at: Option<Instant>,
+    /// Tokens for invoices that nobody here knows are left alone until then: they may be of before a restore.
+    lenient_until: Time,
     seat: Option<Seat>,
     /// The hub knows the channel: it has opened a session for it.
     seated: bool,
@@ -115,12 +124,18 @@ pub struct Daemon {
     orders: VecDeque<Ordered>,
     /// Orders of the proposal under way.
     ordered: Vec<Ordered>,
+    /// When the last payment was made or arrived: what is left to settle waits a little for the next one to ride with.
+    busy_at: Instant,
     /// Nothing is wished for before: the hub has refused it just now.
     patient_until: Instant,
+    /// Refusals in a row.
+    refusals: u32,
+    /// Words that may be on their way at a time.
+    speaking: Arc<Semaphore>,
     waiters: Vec<Waiter>,
     acknowledged: BTreeMap<TokenId, Amount>,
     /// Tokens offered to a client that takes them only when told to.
-    offered: VecDeque<Promise>,
+    offered: BTreeMap<TokenId, Promise>,
     inbox: mpsc::Receiver<Input>,
     tell_loop: mpsc::Sender<Input>,
 }
@@ -155,9 +170,10 @@ impl Daemon {
         let domain = Domain::new(deployment.chain_id, contract);
         let watcher = Watcher::new(rpc.clone(), contract, deployment.from, terms.reorg, OwnClock::system());
         let sender = Sender::new(rpc, key.clone(), settings.gas_ceiling).await?;
-        let (client, flights, restoring) = store.read(|tx| Ok((tx.channel()?, tx.flights()?, tx.is_restoring()?)))?;
+        let (client, flights, restoring, lenient_until) =
+            store.read(|tx| Ok((tx.channel()?, tx.flights()?, tx.is_restoring()?, tx.lenient_until()?)))?;
         let outbox = Outbox::new(sender, contract, flights);
-        let link = Link::new(&settings.hubs)?;
+        let link = Link::new(&settings.hubs)?.delayed(pace.delay);
         let (tell_loop, inbox) = mpsc::channel(WAITING);
         let door = Door(tell_loop.clone());
         let now = Instant::now();
@@ -174,15 +190,20 @@ impl Daemon {
             fates: VecDeque::new(),
             client,
             restoring,
+            asked_at: None,
+            lenient_until,
             seat: None,
             seated: false,
             posting: None,
             orders: VecDeque::new(),
             ordered: vec![],
+            busy_at: now,
             patient_until: now,
+            refusals: 0,
+            speaking: Arc::new(Semaphore::new(SPEAKING)),
             waiters: vec![],
             acknowledged: BTreeMap::new(),
-            offered: VecDeque::new(),
+            offered: BTreeMap::new(),
             inbox,
             tell_loop,
         };
@@ -285,14 +306,17 @@ impl Daemon {
         }
         let facts = serde_json::json!({ "seq": standing.newest.as_ref().map_or(Seq::ZERO, |signed| signed.state.seq) });
         let now = self.now();
+        let lenient = now.after(self.settings.deployment.terms.max_token_life);
         self.change(
             |client, ctx| client.restored(standing.newest.as_ref(), standing.acknowledged, &standing.paying, ctx),
             |tx, _| {
                 tx.set_restoring(false)?;
+                tx.set_lenient_until(lenient)?;
                 tx.note(now, "restored", &facts)
             },
         )?;
         self.restoring = false;
+        self.lenient_until = lenient;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Why a client does not do something.
 
-use tarefa_chain::{BadKey, OutboxFault, RpcFault, SendFault, WatchError};
+use tarefa_chain::{BadKey, RpcFault, SendFault, WatchError};
 use tarefa_channel::client::ClientError;
 use tarefa_hub::store::StoreError;
 
@@ -62,14 +62,5 @@ impl ClientFault {
 impl From<StoreError> for ClientFault {
     fn from(fault: StoreError) -> Self {
         Self::Row(fault.to_string())
-    }
-}
-
-impl From<OutboxFault<Self>> for ClientFault {
-    fn from(fault: OutboxFault<Self>) -> Self {
-        match fault {
-            OutboxFault::Send(fault) => fault.into(),
-            OutboxFault::Store(fault) => fault,
-        }
     }
 }

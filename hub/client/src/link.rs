@@ -19,6 +19,9 @@ use tarefa_hub::{Deployment, LONGEST_POLL, Login, Mailbox, Opening, Receipt, Sta
 /// How long a hub may take to answer: above a slow disk and a wide sea, below any patience.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Bytes of the longest answer: a mailbox full of tokens and receipts of 64 operations each. A hub that sends more has no good reason.
+const ANSWER: usize = 4 << 20;
+
 /// Why a hub has not answered, or what it refuses.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkFault {
@@ -55,6 +58,8 @@ pub struct Link {
     hubs: Arc<[String]>,
     /// The replica that answered last.
     at: Arc<AtomicUsize>,
+    /// How long each message takes besides: for measuring.
+    delay: Duration,
 }
 
 /// Words for one session.
@@ -77,7 +82,13 @@ impl Link {
         }
         let client = reqwest::Client::builder().connect_timeout(TIMEOUT).build();
         let client = client.map_err(|error| LinkFault::Silent(error.to_string()))?;
-        Ok(Self { client, hubs: all.into(), at: Arc::default() })
+        Ok(Self { client, hubs: all.into(), at: Arc::default(), delay: Duration::ZERO })
+    }
+
+    /// The same hub, as far away that each message takes so much longer: to measure what distance costs.
+    #[must_use]
+    pub fn delayed(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
     /// How many replicas there are.
@@ -106,8 +117,17 @@ impl Link {
         wait: Duration,
     ) -> Result<T, LinkFault> {
         let silent = |error: reqwest::Error| LinkFault::Silent(error.without_url().to_string());
-        let answer = checked(request.timeout(TIMEOUT + wait).send().await.map_err(silent)?).await?;
-        answer.json().await.map_err(silent)
+        self.travel().await;
+        let answer = request.timeout(TIMEOUT + wait).send().await.map_err(silent)?;
+        let body = bounded(checked(answer).await?).await?;
+        self.travel().await;
+        serde_json::from_slice(&body).map_err(|error| LinkFault::Silent(format!("its answer does not read: {error}")))
+    }
+
+    async fn travel(&self) {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, session: Option<&Session>) -> Result<T, LinkFault> {
@@ -239,12 +259,24 @@ impl Link {
     }
 }
 
+/// The body of an answer, up to a size.
+async fn bounded(mut answer: Response) -> Result<Vec<u8>, LinkFault> {
+    let mut body = vec![];
+    while let Some(chunk) = answer.chunk().await.map_err(|error| LinkFault::Silent(error.without_url().to_string()))? {
+        if body.len() + chunk.len() > ANSWER {
+            return Err(LinkFault::Silent(format!("its answer is longer than {ANSWER} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
 async fn checked(answer: Response) -> Result<Response, LinkFault> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
-    let text = answer.text().await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bounded(answer).await?).into_owned();
     let said = serde_json::from_str(&text).unwrap_or(Said { error: text, newest: None });
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         return Err(LinkFault::Silent(said.error));

@@ -8,7 +8,7 @@ use std::path::Path;
 use alloy_primitives::{Address, hex};
 use serde::{Deserialize, Serialize};
 use tarefa_chain::abi::FulgurHub;
-use tarefa_chain::{Key, Rpc};
+use tarefa_chain::{Key, Rpc, Says, is_genuine};
 use tarefa_channel::Amount;
 use tarefa_hub::Deployment;
 use zeroize::Zeroizing;
@@ -122,9 +122,15 @@ impl Settings {
             );
             return Err(ClientFault::Asked(words));
         }
-        let grace = rpc.read(*contract, &FulgurHub::GRACECall {}).await?;
-        let delay = rpc.read(*contract, &FulgurHub::REVOCATION_DELAYCall {}).await?;
-        let (grace, delay): (u64, u64) = (grace.to(), delay.to());
+        terms.check().map_err(|error| ClientFault::asked(format!("the hub's terms are not safe: {error}")))?;
+        let grace: u64 = rpc.read(*contract, &FulgurHub::GRACECall {}).await?.to();
+        let delay: u64 = rpc.read(*contract, &FulgurHub::REVOCATION_DELAYCall {}).await?.to();
+        let treasury = rpc.read(*contract, &FulgurHub::TREASURYCall {}).await?;
+        let says = Says { chain_id: *chain_id, contract: *contract, treasury, grace, delay };
+        if !is_genuine(&rpc.code(*contract).await?, &says) {
+            let words = format!("{contract} is not the contract that this program knows: nothing is put into it");
+            return Err(ClientFault::Asked(words));
+        }
         if grace != terms.grace || delay < terms.revocation_delay() {
             let words = format!(
                 "the contract {contract} has a grace period of {grace} s and a revocation delay of {delay} s; the hub says {} and at least {}",

@@ -31,6 +31,7 @@ const SHOWN: u32 = 1000;
 const CHANNEL: &str = "channel";
 const FLIGHTS: &str = "flights";
 const RESTORING: &str = "restoring";
+const LENIENT: &str = "lenient";
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,6 +177,23 @@ impl Tx<'_> {
     /// Where it cannot be written.
     pub fn set_restoring(&self, restoring: bool) -> Result<(), ClientFault> {
         self.put(RESTORING, &[u8::from(restoring)])
+    }
+
+    /// Until when tokens for unknown invoices are left alone.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn lenient_until(&self) -> Result<Time, ClientFault> {
+        let body = self.body("SELECT body FROM single WHERE key = ?1", LENIENT)?;
+        Ok(Time(body.and_then(|body| Some(u64::from_be_bytes(body.try_into().ok()?))).unwrap_or(0)))
+    }
+
+    /// Says until when.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn set_lenient_until(&self, until: Time) -> Result<(), ClientFault> {
+        self.put(LENIENT, &until.0.to_be_bytes())
     }
 
     /// One of the client's own invoices.

@@ -7,7 +7,7 @@ use tarefa_channel::chain::{Chain, Ctx};
 use tarefa_channel::hub::{Accepted, Answer, HubChannel, HubToken, Invoice, Proposal, Refusal, Rows, Stage, propose};
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::{Recover, Signer};
-use tarefa_channel::{ChannelId, Time, TokenId};
+use tarefa_channel::{ChannelId, Time, TokenId, window};
 
 use super::sql::{Cell, Sql};
 use super::{StoreError, row};
@@ -53,7 +53,7 @@ impl<'a> Book<'a> {
     pub fn shared(&self, key: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
         let cells = [Cell::Text(key), Cell::Bytes(value)];
         self.sql.run("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING", &cells)?;
-        let found = self.body("SELECT value FROM meta WHERE key = $1", &[Cell::Text(key)])?;
+        let found = self.single(key)?;
         found.ok_or_else(|| StoreError::Unreadable { what: "meta", why: format!("{key} is not there") })
     }
 
@@ -78,22 +78,38 @@ impl<'a> Book<'a> {
         Ok(new)
     }
 
+    /// A value that all replicas share, as it is now.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn single(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.body("SELECT value FROM meta WHERE key = $1", &[Cell::Text(key)])
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn put_single(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.sql.run(
+            "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            &[Cell::Text(key), Cell::Bytes(value)],
+        )?;
+        Ok(())
+    }
+
     /// Takes the lease of something that one replica does at a time, until a time; whether this one has it. Times in milliseconds.
     ///
     /// # Errors
     /// Where it cannot be read or written.
     pub fn lease(&self, what: &str, holder: B256, now_ms: u64, until_ms: u64) -> Result<bool, StoreError> {
-        let found = self.body("SELECT value FROM meta WHERE key = $1", &[Cell::Text(what)])?;
+        let found = self.single(what)?;
         let held = found.filter(|value| value.len() == 40 && value[..32] != holder[..]);
         let until = held.and_then(|value| Some(u64::from_be_bytes(value[32..].try_into().ok()?)));
         if until.is_some_and(|until| until > now_ms) {
             return Ok(false);
         }
-        let value = [holder.as_slice(), &until_ms.to_be_bytes()].concat();
-        self.sql.run(
-            "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            &[Cell::Text(what), Cell::Bytes(&value)],
-        )?;
+        self.put_single(what, &[holder.as_slice(), &until_ms.to_be_bytes()].concat())?;
         Ok(true)
     }
 
@@ -207,17 +223,26 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
-    /// Forgets tokens and invoices whose last deadline is before a time: nothing on chain can be about them any more.
+    /// Forgets tokens and invoices whose last deadline is before a time and that nobody can ask about any more: their payers are done with
+    /// them, and their payees have consumed their sequences. A bounded number at a time.
     ///
     /// # Errors
     /// Where they cannot be removed.
     pub fn forget(&self, before: Time) -> Result<usize, StoreError> {
-        let tokens = self.sql.run("DELETE FROM token WHERE claim_by < $1", &[time(before)])?;
+        let query = "SELECT body FROM token WHERE claim_by < $1 AND stage = 0 ORDER BY claim_by LIMIT 1000";
+        let mut forgotten = 0;
+        for token in self.tokens(query, &[time(before)])? {
+            let payee = token.token.payee_channel().map(|payee| self.channel(payee)).transpose()?.flatten();
+            if payee.is_none_or(|payee| window::holds(&payee.position.balances, token.grant.payee_seq)) {
+                forgotten += self.sql.run("DELETE FROM token WHERE id = $1", &[bytes(&token.id().0)])?;
+            }
+        }
         let invoices = self.sql.run("DELETE FROM invoice WHERE expires < $1", &[time(before)])?;
-        Ok(tokens + invoices)
+        Ok(forgotten + invoices)
     }
 
-    /// Decides a proposal over these rows and writes what was accepted. The answer may leave after the commit, not before.
+    /// Decides a proposal over these rows and writes what was accepted. The answer may leave after the commit, not before. With it, the
+    /// channels that it has changed.
     ///
     /// # Errors
     /// Where a row cannot be read or written: then nothing is decided.
@@ -225,7 +250,7 @@ impl<'a> Book<'a> {
         &self,
         proposal: &Proposal,
         ctx: &Ctx<'_, C, K, Every>,
-    ) -> Result<Result<Answer, Refusal>, StoreError> {
+    ) -> Result<Result<(Answer, Vec<ChannelId>), Refusal>, StoreError> {
         let reader = Reader { book: self, fault: RefCell::new(None) };
         let decided = propose(&reader, proposal, ctx);
         if let Some(fault) = reader.fault.into_inner() {
@@ -244,7 +269,7 @@ impl<'a> Book<'a> {
         for (payee, invoice, token) in invoices {
             self.use_invoice(payee, invoice, token)?;
         }
-        Ok(Ok(answer))
+        Ok(Ok((answer, channels.iter().map(|channel| channel.id).collect())))
     }
 }
 

@@ -38,6 +38,23 @@ impl Writer {
         Self { jobs, commits }
     }
 
+    /// For work that only reads: each by itself, without a wait for the disk.
+    pub fn reader(database: impl Database + 'static) -> Self {
+        let (jobs, queue) = sync_channel::<Job>(QUEUE);
+        std::thread::spawn(move || {
+            while let Ok(job) = queue.recv() {
+                let begun = database.begin_read();
+                let (read, reply) = job(begun.is_ok().then_some(as_sql(&database)));
+                let ended = begun.and_then(|()| database.batch("COMMIT"));
+                if ended.is_err() || !read {
+                    database.recover();
+                }
+                reply(ended);
+            }
+        });
+        Self { jobs, commits: Arc::default() }
+    }
+
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }

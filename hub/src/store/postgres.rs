@@ -102,6 +102,10 @@ impl Database for Postgres {
         self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))
     }
 
+    fn begin_read(&self) -> Result<(), StoreError> {
+        self.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    }
+
     fn batch(&self, statements: &str) -> Result<(), StoreError> {
         Ok(self.link.borrow_mut().client.batch_execute(statements)?)
     }

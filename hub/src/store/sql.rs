@@ -25,6 +25,8 @@ pub trait Sql {
 pub trait Database: Sql + Send {
     /// Begins a transaction that no other writer's overlaps.
     fn begin(&self) -> Result<(), StoreError>;
+    /// Begins a transaction that only reads, and sees one moment.
+    fn begin_read(&self) -> Result<(), StoreError>;
     /// Statements without parameters: savepoints, and the end.
     fn batch(&self, statements: &str) -> Result<(), StoreError>;
     /// After a failure: no transaction is half open, and the connection is whole again where that can be had.

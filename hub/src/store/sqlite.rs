@@ -15,12 +15,12 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Sqlite(Connection);
 
 impl Sqlite {
-    /// Opens a store, and makes or migrates its tables.
-    pub fn new(connection: Connection) -> Result<Self, StoreError> {
+    /// Opens a store, and makes or migrates its tables. `durable`: a commit is on the disk when it returns.
+    pub fn new(connection: Connection, durable: bool) -> Result<Self, StoreError> {
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         // Durable: a signature may leave once the commit returns, and the power may fail right after.
-        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "synchronous", if durable { "full" } else { "off" })?;
         schema::migrate(&connection)?;
         Ok(Self(connection))
     }
@@ -51,6 +51,10 @@ impl Sql for Sqlite {
 impl Database for Sqlite {
     fn begin(&self) -> Result<(), StoreError> {
         self.batch("BEGIN IMMEDIATE")
+    }
+
+    fn begin_read(&self) -> Result<(), StoreError> {
+        self.batch("BEGIN")
     }
 
     fn batch(&self, statements: &str) -> Result<(), StoreError> {

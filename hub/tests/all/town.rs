@@ -142,7 +142,8 @@ impl Town {
         let (view, domain, proposal) = (self.view.clone(), self.domain, proposal.clone());
         let decided = self.store.transact(move |book| {
             let keys = key("hub");
-            book.decide(&proposal, &Ctx { chain: &view, keys: &keys, terms: &TERMS, domain: &domain, rules: Every })
+            let ctx = Ctx { chain: &view, keys: &keys, terms: &TERMS, domain: &domain, rules: Every };
+            Ok(book.decide(&proposal, &ctx)?.map(|(answer, _)| answer))
         });
         decided.await
     }

@@ -78,7 +78,61 @@ pub enum DeadlineError {
     Width(u64),
 }
 
+/// Terms under which somebody could not be safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TermsError {
+    /// Nobody could be away at all.
+    #[error(
+        "a grace period of {grace} s leaves nobody time: it is more than twice the inclusion margin {inclusion} s and the reorg margin {reorg} s"
+    )]
+    Grace {
+        /// G.
+        grace: u64,
+        /// i.
+        inclusion: u64,
+        /// r.
+        reorg: u64,
+    },
+    /// A margin of nothing.
+    #[error("the inclusion margin {0} s and the reorg margin {1} s are at least a second")]
+    Margin(u64, u64),
+    /// No token fits.
+    #[error("no token fits a life of {0} s: it is more than twice grace, inclusion and reorg together")]
+    Life(u64),
+    /// A hub would never count as silent in time.
+    #[error("a patience of {0} s is longer than anybody may be away")]
+    Patience(u64),
+    /// More tokens than a state can hold.
+    #[error("{0} live tokens: 1 to {limit}", limit = crate::limits::PENDING)]
+    Live(usize),
+}
+
 impl Terms {
+    /// Whether honest parties are safe under these terms.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self) -> Result<(), TermsError> {
+        let Self { grace, inclusion, reorg, max_token_life, patience, live_tokens, .. } = *self;
+        // Nothing in them is far from what a `uint40` holds, so no sum below can overflow.
+        if grace.max(inclusion).max(reorg).max(max_token_life) > Time::MAX.0 || self.offline_bound() == 0 {
+            return Err(TermsError::Grace { grace, inclusion, reorg });
+        }
+        if inclusion == 0 || reorg == 0 {
+            return Err(TermsError::Margin(inclusion, reorg));
+        }
+        if max_token_life <= 2 * self.distance() {
+            return Err(TermsError::Life(max_token_life));
+        }
+        if patience > self.offline_bound() {
+            return Err(TermsError::Patience(patience));
+        }
+        if live_tokens == 0 || live_tokens > crate::limits::PENDING {
+            return Err(TermsError::Live(live_tokens));
+        }
+        Ok(())
+    }
+
     /// The distance between two deadlines of a token: G + i + r.
     #[must_use]
     pub const fn distance(&self) -> u64 {
@@ -94,7 +148,7 @@ impl Terms {
     /// How long a party may be away without losing anything: G − 2 i − r.
     #[must_use]
     pub const fn offline_bound(&self) -> u64 {
-        self.grace.saturating_sub(2 * self.inclusion + self.reorg)
+        self.grace.saturating_sub(self.inclusion.saturating_mul(2).saturating_add(self.reorg))
     }
 
     /// How long after its announcement the revocation of a hub's signer takes effect (rule 12).

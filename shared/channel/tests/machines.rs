@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use tarefa_channel::client::{Client, ClientError};
 use tarefa_channel::contract::{Call, HubWord, RedemptionStatus, Signed, Status};
 use tarefa_channel::hub::{HubToken, Refusal, Stage};
-use tarefa_channel::message::{Op, OpKind, State, Token, TokenKind};
+use tarefa_channel::message::{Op, OpKind, State, Token, TokenKind, Voucher};
+use tarefa_channel::sign::Signature;
 use tarefa_channel::terms::DeadlineError;
 use tarefa_channel::transition::{Side, TransitionError, side_word};
 use tarefa_channel::{Amount, B256, Time, TokenId};
@@ -722,4 +723,41 @@ fn a_last_state_ends_the_channel_at_once() {
     assert_eq!(town.dutiful("alice"), ["closeLast"]);
     assert_eq!(town.contract.row(owner("alice")).status, Status::None);
     assert_eq!(town.balance("alice"), 1000);
+}
+
+#[test]
+fn a_redemption_that_was_sent_before_the_last_voucher_came_is_raised_at_once() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Metered, 100);
+    town.pay(&token);
+    let vouch = |town: &mut Town, amount| {
+        let mut alice = town.alice.clone();
+        let id = token.id();
+        let made =
+            town.ask("alice", |ctx| alice.vouch(id, Amount(amount), B256::ZERO, B256::ZERO, &key("vouchers"), ctx));
+        town.alice = alice;
+        made.expect("it is more than before")
+    };
+    let take = |town: &mut Town, (voucher, signature): (Voucher, Signature)| {
+        let mut bob = town.bob.clone();
+        let taken = town.ask("bob", |ctx| bob.vouched(&voucher, &signature, ctx));
+        town.bob = bob;
+        taken.expect("he earns it")
+    };
+    let first = vouch(&mut town, 20);
+    take(&mut town, first);
+    // The hub is silent about something else, so Bob redeems what he has; the call waits for its block.
+    town.propose("bob", vec![Op::of(OpKind::OutClient, Amount(2))], vec![]);
+    town.now = town.now.after(TERMS.patience + 1);
+    let sent = town.ask("bob", |ctx| town.bob.duties(ctx));
+    let sent = sent.into_iter().find(|call| call.function() == "redeemToken").expect("he redeems");
+    // Meanwhile the hub answers, and Alice goes on.
+    let half = town.bob.half.clone().expect("under way").proposal;
+    let answer = town.hub(&half).expect("the hub signs");
+    town.answered("bob", &answer);
+    let second = vouch(&mut town, 90);
+    take(&mut town, second);
+    town.mine("bob", &sent).expect("it is mined");
+    assert_eq!(town.dutiful("bob"), ["redeemToken"], "there is time to attach, but not for this redemption");
+    assert_eq!(town.contract.redemptions[&token.id()].amount, Amount(90));
 }

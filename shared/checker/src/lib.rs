@@ -4,6 +4,7 @@
 //! colludes: signs with every key but the honest one, withholds, delays, front-runs, and is mined at once. What may live here:
 //! worlds, what the adversary can do in them, what must hold in every state, and ways to search.
 
+pub mod faults;
 pub mod keys;
 pub mod scenario;
 pub mod search;

@@ -61,7 +61,7 @@ impl Drop for Scenario {
     }
 }
 
-fn end(child: &mut Child) {
+pub fn end(child: &mut Child) {
     // It may have ended by itself.
     let _ = child.kill();
     let _ = child.wait();
@@ -201,7 +201,7 @@ fn collect(stdout: ChildStdout) -> std::thread::JoinHandle<Vec<Value>> {
     })
 }
 
-fn first_line(child: &mut Child) -> Result<Value> {
+pub fn first_line(child: &mut Child) -> Result<Value> {
     let stdout = child.stdout.take().context("no output")?;
     let mut reader = BufReader::new(stdout);
     let mut line = String::new();

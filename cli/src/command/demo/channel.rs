@@ -93,7 +93,11 @@ fn fee(amount: u128) -> i128 {
 async fn open(ui: &Ui, people: &People, due: &mut Ledger) -> Result<()> {
     for (person, deposit, collateral) in [(&people.alice, 1000, 0), (&people.bob, 100, 1000), (&people.mallory, 300, 0)]
     {
-        let subscribe = Request::Subscribe { deposit: Amount(deposit * MILLI), collateral: Amount(collateral * MILLI) };
+        let subscribe = Request::Subscribe {
+            deposit: Amount(deposit * MILLI),
+            collateral: Amount(collateral * MILLI),
+            max_fee: Amount(OPENING),
+        };
         let opened = person.ask(&subscribe).await?;
         let text =
             format!("{} has a channel: {} m\u{39e} of its own, {collateral} m\u{39e} of the hub", person.name, deposit);

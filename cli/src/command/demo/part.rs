@@ -61,6 +61,11 @@ impl Part {
         Ok(())
     }
 
+    /// Its process.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Kills it, as a power cut would.
     pub async fn kill(mut self) -> Result<()> {
         Ok(self.child.kill().await?)

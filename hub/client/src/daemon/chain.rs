@@ -1,5 +1,7 @@
 //! What the daemon sees of the chain, and what it sends there.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use tarefa_chain::{Event, Fate};
 use tarefa_channel::TokenId;
@@ -11,6 +13,9 @@ use tarefa_channel::message::TokenKind;
 use super::seat::Seat;
 use super::{Daemon, FATES, Input};
 use crate::fault::ClientFault;
+
+/// How long before a hub that has not said where the channel stands is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Looks at the chain and does what is due. A chain that does not answer is told: nothing is decided once the view is old.
@@ -40,11 +45,22 @@ impl Daemon {
         }
         self.take_seat();
         self.fates().await?;
-        if self.client.is_none() || !self.view().is_fresh() {
+        if self.client.is_none() {
             return Ok(());
         }
-        self.sweep()?;
-        for calls in self.due()? {
+        let fresh = self.view().is_fresh();
+        if !fresh {
+            tracing::warn!(
+                "the newest block is old, or this clock is wrong: nothing is signed, but what is seen is defended"
+            );
+        }
+        if fresh && !self.restoring {
+            self.sweep()?;
+        }
+        for mut calls in self.due()? {
+            if !fresh || self.restoring {
+                calls.retain(defends);
+            }
             self.carry(&calls).await?;
         }
         Ok(())
@@ -75,7 +91,9 @@ impl Daemon {
             self.seated = false;
             self.seat = Some(Seat::new(self.link.clone(), key, self.domain, channel, &self.tell_loop));
         }
-        if let (true, Some(seat)) = (self.restoring, &self.seat) {
+        let asked = self.asked_at.is_some_and(|at| at.elapsed() < ASK_AGAIN);
+        if let (true, false, Some(seat)) = (self.restoring, asked, &self.seat) {
+            self.asked_at = Some(Instant::now());
             let (desk, tell) = (seat.desk.clone(), self.tell_loop.clone());
             tokio::spawn(async move {
                 let Ok(session) = desk.session().await else { return };
@@ -88,11 +106,13 @@ impl Daemon {
 
     /// What has become of the calls.
     async fn fates(&mut self) -> Result<(), ClientFault> {
-        let ended = self.outbox.look(self.watcher.view.head().number).await?;
-        if ended.is_empty() {
+        let (shown, settled) = (self.view().head().number, self.view().settled_head().number);
+        let before = self.outbox.flights();
+        let ended = self.outbox.look(shown, settled).await;
+        let (now, flights) = (self.now(), self.outbox.flights());
+        if ended.is_empty() && flights == before {
             return Ok(());
         }
-        let (now, flights) = (self.now(), self.outbox.flights());
         self.store.commit(|tx| {
             tx.put_flights(&flights)?;
             ended.iter().try_for_each(|one| {
@@ -157,8 +177,9 @@ impl Daemon {
         let mut behind = false;
         for call in calls {
             let new = !self.outbox.carries(call);
-            match self.submit(call, behind).await {
-                Ok(_) => {
+            let sent = if new { self.submit(call, behind).await.map(drop) } else { Ok(()) };
+            match sent {
+                Ok(()) => {
                     // What follows needs it mined first.
                     behind |= matches!(call, Call::Close { .. } | Call::Argue { .. });
                     if new {
@@ -175,10 +196,26 @@ impl Daemon {
 
     /// Sends a call; its name, by which its fate is known.
     pub(super) async fn submit(&mut self, call: &Call, behind: bool) -> Result<alloy_primitives::B256, ClientFault> {
-        let store = &self.store;
-        let kept = |flights: &[tarefa_chain::Flight]| store.commit(|tx| tx.put_flights(flights));
-        let flight = self.outbox.send(call, behind, kept).await?;
-        self.fates.retain(|(name, _)| *name != flight.call);
-        Ok(flight.call)
+        let flight = self.outbox.prepare(call, behind).await?;
+        let name = flight.call;
+        let mut all = self.outbox.flights();
+        all.push(flight.clone());
+        self.store.commit(|tx| tx.put_flights(&all))?;
+        if let Err(fault) = self.outbox.submit(flight).await {
+            let left = self.outbox.flights();
+            self.store.commit(|tx| tx.put_flights(&left))?;
+            return Err(fault.into());
+        }
+        self.fates.retain(|(other, _)| *other != name);
+        Ok(name)
     }
+}
+
+/// Whether a call only keeps what is the client's: right also where the newest block is old, or where the hub has still to say how the
+/// channel stands.
+fn defends(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::Argue { .. } | Call::ArgueRedemption { .. } | Call::Redeem(_) | Call::Credit { .. } | Call::Finalise(_)
+    )
 }

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tarefa_channel::client::{Attached, ClientError};
-use tarefa_channel::message::{TokenKind, Voucher};
-use tarefa_channel::sign::Signature;
+use tarefa_chain::View;
+use tarefa_channel::chain::Ctx;
+use tarefa_channel::client::{Attached, Client, ClientError};
+use tarefa_channel::message::{Message as _, TokenKind, Voucher};
+use tarefa_channel::sign::{Recover, Signature};
 use tarefa_channel::{Amount, ChannelId, TokenId};
 use tarefa_hub::{Letter, Mailbox, Promise, Receipt, Word};
 
@@ -24,6 +26,19 @@ const SAY_MAX: u32 = 240;
 enum Said {
     Voucher { voucher: Voucher, signature: Signature },
     Acknowledged { token: TokenId, cumulative: Amount },
+}
+
+/// Tokens that wait for a client which takes them only when told to: as many as its window has places.
+const OFFERED: usize = 256;
+
+/// What a payer vouched for, where its store was lost since: its own signature says so.
+fn recount<K: Recover>(client: &mut Client, id: TokenId, shown: Option<(Voucher, Signature)>, ctx: &Ctx<'_, View, K>) {
+    let (Some((voucher, signature)), Some(paying)) = (shown, client.paying.get_mut(&id)) else { return };
+    let signer = ctx.keys.recover(voucher.digest(ctx.domain), &signature);
+    let mine = voucher.token == id && voucher.condition.is_zero() && signer == Some(paying.token.voucher_key);
+    if mine && voucher.cumulative > paying.vouched {
+        paying.vouched = voucher.cumulative;
+    }
 }
 
 impl Daemon {
@@ -50,9 +65,12 @@ impl Daemon {
     /// A client that takes tokens only when told to has them wait.
     fn keep_offer(&mut self, promise: Promise) {
         let id = promise.token.id();
-        let known = self.client.as_ref().is_some_and(|client| client.earning.contains_key(&id));
-        if !known && self.offered.iter().all(|other| other.token.id() != id) {
-            self.offered.push_back(promise);
+        let Ok(client) = self.channel() else { return };
+        if self.offered.len() < OFFERED
+            && !client.earning.contains_key(&id)
+            && promise.token.payee_channel() == Some(client.id)
+        {
+            self.offered.insert(id, promise);
         }
     }
 
@@ -65,14 +83,18 @@ impl Daemon {
         }
         let now = self.now();
         let invoice = self.store.read(|tx| tx.invoice(token.invoice))?;
-        let fits = invoice.filter(|invoice| {
+        let fits = |invoice: &crate::order::Invoice| {
             let unpaid = invoice.paid.is_none_or(|paid| paid == id);
             // A METERED token carries its condition in the last voucher.
             let condition =
                 if token.kind == TokenKind::Metered { alloy_primitives::B256::ZERO } else { invoice.condition };
             unpaid && token.value <= invoice.cap && token.condition == condition && now < invoice.expires
-        });
+        };
         let facts = json!({ "token": id, "value": token.value, "from": token.payer_channel });
+        if invoice.is_none() && now < self.lenient_until {
+            return Ok(());
+        }
+        let fits = invoice.filter(fits);
         let offered = match fits {
             None => Err(ClientFault::asked("it pays no invoice of this client")),
             Some(mut invoice) => {
@@ -110,9 +132,14 @@ impl Daemon {
         let attached =
             Attached { receipt: receipt.receipt.clone(), signature: receipt.signature, hub: receipt.hub.clone() };
         let preimage = Some(receipt.preimage).filter(|preimage| !preimage.is_zero());
+        self.busy_at = std::time::Instant::now();
         let (now, facts) = (self.now(), json!({ "token": id, "preimage": preimage }));
+        let shown = receipt.voucher;
         self.change(
-            |client, ctx| client.receipt(id, &attached, preimage, ctx),
+            |client, ctx| {
+                recount(client, id, shown, ctx);
+                client.receipt(id, &attached, preimage, ctx)
+            },
             |tx, _| {
                 tx.put_receipt(receipt)?;
                 tx.note(now, "paid", &facts)
@@ -145,6 +172,11 @@ impl Daemon {
             }
             Said::Voucher { voucher, signature } => {
                 let token = voucher.token;
+                // Nobody else has anything to say about it.
+                let payer = self.channel()?.earning.get(&token).map(|earning| earning.token.payer_channel);
+                if payer != Some(word.from) {
+                    return Ok(());
+                }
                 let earned = |daemon: &Self| {
                     Ok::<_, ClientFault>(daemon.channel()?.earning.get(&token).map_or(Amount::ZERO, |e| e.earned()))
                 };
@@ -159,7 +191,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Says a voucher until it is acknowledged.
+    /// Says a voucher until it has reached whoever listens for the payee; where no acknowledgement comes, the user says it again.
     pub(super) fn say_voucher(&self, to: ChannelId, voucher: Voucher, signature: Signature) {
         self.say(to, &Said::Voucher { voucher, signature }, SAY_MAX);
     }
@@ -167,7 +199,10 @@ impl Daemon {
     fn say(&self, to: ChannelId, said: &Said, times: u32) {
         let (Some(seat), Ok(body)) = (&self.seat, serde_json::to_value(said)) else { return };
         let desk = seat.desk.clone();
+        // Who floods this client with words does not have it open connections without end.
+        let Ok(permit) = std::sync::Arc::clone(&self.speaking).try_acquire_owned() else { return };
         tokio::spawn(async move {
+            let _permit = permit;
             for _ in 0..times {
                 if desk.say(to, &body as &Value).await.is_ok() {
                     return;

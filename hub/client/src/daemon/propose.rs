@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tarefa_channel::StateHash;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::client::{Client, ClientError};
 use tarefa_channel::hub::Answer;
 use tarefa_channel::message::{Op, OpKind, Token};
+use tarefa_channel::{Seq, StateHash};
 
 use super::wait::Until;
 use super::{Daemon, Input, Tell};
@@ -23,6 +23,15 @@ const REFUSED_REST: Duration = Duration::from_secs(5);
 
 /// How long nothing is wished for after the hub has refused it: what it does not see yet, it sees soon.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many times as long at most, where it refuses again and again.
+const PATIENCES: u32 = 128;
+
+/// Refused proposals that are kept, each of which could still be signed: beyond, nothing more is proposed. Only closing helps then.
+const REFUSED: usize = 64;
+
+/// How long a settlement waits for a payment to ride with.
+const SETTLE_IDLE: Duration = Duration::from_secs(1);
 
 /// An order, and who waits for it.
 pub struct Ordered {
@@ -58,6 +67,12 @@ impl Daemon {
         }
         let wishes = self.wishes()?;
         if self.orders.is_empty() && wishes.is_empty() {
+            return Ok(());
+        }
+        if self.channel()?.refused.len() >= REFUSED {
+            for (tell, _) in self.orders.drain(..).filter_map(|ordered| ordered.tell) {
+                tell.send(Err(ClientFault::asked("the hub refuses whatever is proposed: `close` leaves it"))).ok();
+            }
             return Ok(());
         }
         let mut taken = self.take_orders();
@@ -104,6 +119,11 @@ impl Daemon {
             return Ok(vec![]);
         }
         let mut wishes = self.channel()?.wishes(&self.ctx());
+        // A settlement alone costs the hub as much as a payment: it rides with the next one, if that comes soon.
+        let rides = |op: &Op| matches!(op.kind, OpKind::Settle | OpKind::Refund);
+        if self.orders.is_empty() && self.busy_at.elapsed() < SETTLE_IDLE && wishes.iter().all(rides) {
+            return Ok(vec![]);
+        }
         if self.settings.manual {
             // What is deposited or over belongs into any state; attaching and declining is up to the user.
             wishes.retain(|op| op.kind == OpKind::In);
@@ -198,11 +218,19 @@ impl Daemon {
                     Err(ClientFault::Channel(ClientError::Blind)) => Ok(()),
                     other => {
                         self.ordered.clear();
+                        self.refusals = 0;
                         other
                     }
                 }
             }
-            Err(LinkFault::Refused { status, words, .. }) => self.refused(state, status, &words),
+            Err(LinkFault::Refused { status, words, newest }) => {
+                // The hub has signed a state that it said it would not, or one that this store has lost.
+                if newest.is_some_and(|newest| newest.state.seq > self.channel().map_or(Seq::ZERO, Client::seq)) {
+                    self.store.commit(|tx| tx.set_restoring(true))?;
+                    self.restoring = true;
+                }
+                self.refused(state, status, &words)
+            }
             Err(_) => Ok(()),
         }
     }
@@ -221,7 +249,8 @@ impl Daemon {
             self.fail(state, &format!("the hub refuses: {words}"));
             return Ok(());
         }
-        self.patient_until = Instant::now() + PATIENCE;
+        self.refusals += 1;
+        self.patient_until = Instant::now() + PATIENCE * 2u32.saturating_pow(self.refusals - 1).min(PATIENCES);
         let ordered = std::mem::take(&mut self.ordered);
         let together = ordered.len() > 1 || ordered.first().is_some_and(|first| !first.alone);
         if !together || ordered.is_empty() {

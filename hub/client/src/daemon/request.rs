@@ -41,6 +41,8 @@ pub enum Request {
         deposit: Amount,
         /// The collateral it would like of the hub.
         collateral: Amount,
+        /// The most it pays the hub for it.
+        max_fee: Amount,
     },
     /// Between on-chain balances.
     TransferOnChainOnChain {
@@ -196,7 +198,7 @@ impl Daemon {
         match request {
             Request::Status => Ok(Begun::Done(self.status().await?)),
             Request::History => Ok(Begun::Done(json!(self.store.read(|tx| tx.history())?))),
-            Request::Subscribe { deposit, collateral } => self.subscribe(deposit, collateral).await,
+            Request::Subscribe { deposit, collateral, max_fee } => self.subscribe(deposit, collateral, max_fee).await,
             Request::TransferOnChainOnChain { to, amount } => {
                 self.call(&Call::Transfer { to, asset: self.settings.asset, amount }).await
             }
@@ -213,6 +215,36 @@ impl Daemon {
                 let side = if hub_side { Side::Hub } else { Side::Client };
                 self.call(&Call::Deposit { owner, side, amount, from_balance }).await
             }
+            Request::WithdrawHot { amount } => self.order(Order::Op(Op::of(OpKind::OutClient, amount))),
+            Request::Close { last: true } => self.order(Order::Last),
+            Request::Close { last: false } => {
+                let now = self.now();
+                let left = self.change(
+                    |client, _| {
+                        client.leaving = true;
+                        Ok(())
+                    },
+                    |tx, _| tx.note(now, "leaving", &json!({})),
+                );
+                left?;
+                Ok(Begun::Done(json!({ "leaving": true })))
+            }
+            Request::Withdraw { amount } => {
+                let held = self.balance().await?;
+                let amount = amount.unwrap_or(held);
+                if amount.is_zero() || amount > held {
+                    return Err(ClientFault::asked(format!("the on-chain balance is {held}")));
+                }
+                let begun = self.call(&Call::Withdraw { asset: self.settings.asset, amount }).await?;
+                Ok(begun.with("amount", json!(amount)))
+            }
+            other => self.begin_with_token(other).await,
+        }
+    }
+
+    /// What is about one token.
+    async fn begin_with_token(&mut self, request: Request) -> Result<Begun, ClientFault> {
+        match request {
             Request::SendProofOfDetachment { token } => {
                 let paying = self.channel()?.paying.get(&token).ok_or_else(|| unknown(token))?;
                 let (grant, hub) =
@@ -252,29 +284,7 @@ impl Daemon {
                 collected?;
                 Ok(Begun::Done(json!({ "token": token })))
             }
-            Request::WithdrawHot { amount } => self.order(Order::Op(Op::of(OpKind::OutClient, amount))),
-            Request::Close { last: true } => self.order(Order::Last),
-            Request::Close { last: false } => {
-                let now = self.now();
-                let left = self.change(
-                    |client, _| {
-                        client.leaving = true;
-                        Ok(())
-                    },
-                    |tx, _| tx.note(now, "leaving", &json!({})),
-                );
-                left?;
-                Ok(Begun::Done(json!({ "leaving": true })))
-            }
-            Request::Withdraw { amount } => {
-                let held = self.balance().await?;
-                let amount = amount.unwrap_or(held);
-                if amount.is_zero() || amount > held {
-                    return Err(ClientFault::asked(format!("the on-chain balance is {held}")));
-                }
-                let begun = self.call(&Call::Withdraw { asset: self.settings.asset, amount }).await?;
-                Ok(begun.with("amount", json!(amount)))
-            }
+            _ => Err(ClientFault::asked("no such request")),
         }
     }
 
@@ -287,6 +297,9 @@ impl Daemon {
     }
 
     async fn call(&mut self, call: &Call) -> Result<Begun, ClientFault> {
+        if self.outbox.carries(call) {
+            return Err(ClientFault::asked("the same call is on its way: wait for it"));
+        }
         let name = self.submit(call, false).await?;
         Ok(Begun::Waits(Until::Mined(name), json!({})))
     }
@@ -297,7 +310,7 @@ impl Daemon {
         Ok(Amount(self.watcher.rpc().read(self.settings.deployment.contract, &asked).await?))
     }
 
-    async fn subscribe(&mut self, deposit: Amount, collateral: Amount) -> Result<Begun, ClientFault> {
+    async fn subscribe(&mut self, deposit: Amount, collateral: Amount, max_fee: Amount) -> Result<Begun, ClientFault> {
         let Owner { client, asset } = self.owner();
         if self.view().row(self.owner()).status != Status::None {
             return Err(ClientFault::asked("there is a channel already"));
@@ -308,12 +321,22 @@ impl Daemon {
         if !ours || !signer.is_some_and(|signer| self.view().trusted(signer)) {
             return Err(ClientError::Signature.into());
         }
+        if offer.opening_fee > max_fee {
+            return Err(ClientFault::asked(format!(
+                "the hub asks {} for the opening, more than {max_fee}",
+                offer.opening_fee
+            )));
+        }
+        if offer.hub_amount < collateral {
+            let words = format!("the hub puts in {} at most, {collateral} was asked for", offer.hub_amount);
+            return Err(ClientFault::Asked(words));
+        }
         self.submit(&Call::Subscribe { offer, hub, deposit }, false).await?;
         Ok(Begun::Waits(Until::Open, json!({ "deposit": deposit, "hub": offer.hub_amount, "fee": offer.opening_fee })))
     }
 
     fn pop(&mut self, proof: Option<Promise>) -> Result<Begun, ClientFault> {
-        let promise = proof.or_else(|| self.offered.pop_front());
+        let promise = proof.or_else(|| self.offered.pop_first().map(|(_, promise)| promise));
         let promise = promise.ok_or_else(|| ClientFault::asked("nothing was offered"))?;
         self.offer(&promise)?;
         let id = promise.token.id();
@@ -384,7 +407,7 @@ impl Daemon {
             "closesAt": row.closes_at,
             "onChainBalance": self.balance().await?,
             "gasMoney": self.watcher.rpc().balance(self.owner().client).await?.to_string(),
-            "callsUnderWay": self.outbox.flights().len(),
+            "callsUnderWay": self.outbox.waiting(),
             "restoring": self.restoring,
         });
         if let Some(client) = &self.client {
@@ -404,7 +427,7 @@ impl Daemon {
                 "underWay": client.half.is_some(), "paying": paying.collect::<Vec<_>>(), "earning": earning.collect::<Vec<_>>(),
                 "digest": super::digest(client),
             });
-            status["offered"] = json!(self.offered.iter().map(|promise| promise.token.id()).collect::<Vec<_>>());
+            status["offered"] = json!(self.offered.keys().collect::<Vec<_>>());
         }
         Ok(status)
     }

@@ -83,7 +83,10 @@ impl Client {
         let signer = self.grant_signer(earning, ctx);
         let revoked = !signer.is_some_and(|signer| ctx.chain.trusted(signer));
         let silent = self.is_hub_silent(ctx);
-        if row.status == Status::Open && waits && !silent && !revoked && !self.leaving {
+        // One that is under way (sent while the hub was silent) is raised at once by a voucher that came before it was seen: it would be
+        // credited with less.
+        let started = ctx.chain.redemption(id).is_some();
+        if row.status == Status::Open && waits && !silent && !revoked && !self.leaving && !started {
             return None;
         }
         self.redemption(id, ctx)

@@ -33,6 +33,10 @@ impl Client {
         if let Some(signed) = newest.filter(|signed| signed.state.seq > self.seq()) {
             found.take_up(signed, acknowledged, paying, ctx)?;
         }
+        // What was under way is sent again, and the hub has its time to answer.
+        if let Some(half) = &mut found.half {
+            half.sent_at = ctx.chain.now();
+        }
         found.highest = found.highest.max(found.seq()).forward(Seq::RESTORE_JUMP).ok_or(ClientError::Exhausted)?;
         *self = found;
         Ok(())

@@ -1,0 +1,136 @@
+//! `tarefa bench hub`: a chain, a hub (or replicas of it over one store), clients with their daemons, and payments in a closed loop.
+
+mod report;
+mod town;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tarefa_chain::Key;
+use tarefa_channel::id::Digest;
+use tarefa_channel::sign::{Recover as _, Signer as _};
+use tarefa_client::Request;
+use tokio::task::JoinSet;
+
+use crate::args::BenchHub;
+use crate::ui::Ui;
+use report::{Measured, Report};
+use town::{Client, Invoice, Town};
+
+/// Rounds of the reference computation before and after the load.
+const ROUNDS: u32 = 400;
+/// Payments before the first that counts.
+const WARM_UP: usize = 5;
+/// A payment that takes longer is lost.
+const PAYMENT_MAX: Duration = Duration::from_secs(60);
+
+pub async fn hub(args: BenchHub) -> Result<u8> {
+    let ui = Ui::new(args.output.json);
+    ensure!(args.pairs > 0 && args.requests > 0, "no payments: --pairs and --requests");
+    ensure!(args.replicas == 1 || args.store.is_some(), "replicas share a store: give --store postgres://…");
+    ensure!(!args.kill || args.replicas > 1, "--kill needs another replica that goes on: --replicas 2");
+    ui.waiting("a chain, a hub, clients and their channels");
+    let mut town = Town::begin(&args).await?;
+    let serial = serial(&args, &town).await?;
+    let reference = reference()?;
+    ui.waiting("payments");
+    let before = town.measure().await?;
+    let begun = Instant::now();
+    let loading = load(&args, &town).await?;
+    if args.kill {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        town.kill_replica().await?;
+    }
+    let latencies = finish(loading).await?;
+    let took = begun.elapsed();
+    let after = town.measure().await?;
+    // The same computation once more: what the machine was worth during the load lies between.
+    let reference = reference.midpoint(self::reference()?);
+    let conserved =
+        town.conserved(args.pairs * args.requests + args.serial + if args.serial > 0 { WARM_UP } else { 0 }).await?;
+    let report = Report {
+        args: &args,
+        latencies,
+        took,
+        serial,
+        reference,
+        spent: Measured::between(&before, &after),
+        conserved,
+    };
+    town.stop().await?;
+    ui.done();
+    ui.answer(&report.json(), &report.text());
+    ensure!(conserved, "money was lost or made: this is a bug");
+    Ok(0)
+}
+
+/// Microseconds of three checks and two signatures here: what the cheapest payment could cost.
+fn reference() -> Result<f64> {
+    let key = Key::new([0x5a; 32])?;
+    let digest = Digest(alloy_primitives::keccak256("reference"));
+    let signature = key.sign(digest);
+    let mut rounds: Vec<f64> = vec![];
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        for _ in 0..3 {
+            ensure!(std::hint::black_box(key.recover(digest, &signature)) == Some(key.address()), "a wrong signature");
+        }
+        for _ in 0..2 {
+            std::hint::black_box(key.sign(std::hint::black_box(digest)));
+        }
+        rounds.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    rounds.sort_by(f64::total_cmp);
+    Ok(rounds[rounds.len() / 2])
+}
+
+/// One payment, from the order to the receipt; milliseconds.
+async fn pay(payer: &Client, invoice: &Invoice) -> Result<f64> {
+    let begun = Instant::now();
+    let paid = async {
+        let detached = payer.door.ask(invoice.request()).await?;
+        let token = serde_json::from_value(detached["token"].clone()).context("no token")?;
+        payer.door.ask(Request::AwaitPayment { token }).await?;
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PAYMENT_MAX, paid).await.context("a payment is lost")??;
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
+}
+
+async fn serial(args: &BenchHub, town: &Town) -> Result<Vec<f64>> {
+    let mut all = vec![];
+    let count = if args.serial > 0 { args.serial + WARM_UP } else { 0 };
+    let invoices = town.invoices(0, count).await?;
+    for invoice in &invoices {
+        all.push(pay(&town.payers[0], invoice).await?);
+    }
+    Ok(all.split_off(WARM_UP.min(all.len())))
+}
+
+/// Begins the load: every payer pays one invoice after the other.
+async fn load(args: &BenchHub, town: &Town) -> Result<JoinSet<Result<Vec<f64>>>> {
+    let mut invoices = vec![];
+    for place in 0..args.pairs {
+        invoices.push(town.invoices(place, args.requests).await?);
+    }
+    let mut payers = JoinSet::new();
+    for (payer, invoices) in town.payers.iter().cloned().zip(invoices) {
+        payers.spawn(async move {
+            let mut all = vec![];
+            for invoice in &invoices {
+                all.push(pay(&payer, invoice).await?);
+            }
+            Ok(all)
+        });
+    }
+    Ok(payers)
+}
+
+async fn finish(mut payers: JoinSet<Result<Vec<f64>>>) -> Result<Vec<f64>> {
+    let mut all = vec![];
+    while let Some(paid) = payers.join_next().await {
+        all.extend(paid??);
+    }
+    all.sort_by(f64::total_cmp);
+    Ok(all)
+}

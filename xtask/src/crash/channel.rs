@@ -1,0 +1,325 @@
+//! `cargo xtask crash --rail channel`: SIGKILL of the hub and of both clients at every commit boundary over the life of two channels.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::scenario::{end, first_line};
+
+/// No scenario takes longer, restarts included.
+const SCENARIO_MAX: Duration = Duration::from_secs(120);
+/// How often it is looked how far it is.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What Alice puts in, what each payment is worth, what she takes out, base units.
+const DEPOSIT: u64 = 100_000;
+const PAYMENT: u64 = 7_000;
+const METERED: u64 = 5_000;
+const OUT: u64 = 3_000;
+const COLLATERAL: u64 = 50_000;
+/// What the hub takes.
+const FEE: u64 = 10;
+
+/// Who is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    Hub,
+    Alice,
+    Bob,
+}
+
+/// All of them.
+pub const PARTIES: [Party; 3] = [Party::Hub, Party::Alice, Party::Bob];
+
+impl Party {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::Alice => "alice",
+            Self::Bob => "bob",
+        }
+    }
+}
+
+/// Where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boundary {
+    pub party: Party,
+    pub commit: u64,
+    pub after: bool,
+}
+
+/// What a run came to.
+pub struct Outcome {
+    /// Commits of each, in the order of [`PARTIES`].
+    pub commits: [u64; 3],
+    pub hit: bool,
+}
+
+pub struct Scenario {
+    binary: PathBuf,
+    dir: tempfile::TempDir,
+    rpc: String,
+    hub: String,
+    chain: Child,
+    /// In the order of [`PARTIES`].
+    daemons: [Option<Child>; 3],
+    boundary: Option<Boundary>,
+    hit: bool,
+    until: Instant,
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        end(&mut self.chain);
+        self.daemons.iter_mut().flatten().for_each(end);
+    }
+}
+
+impl Scenario {
+    pub fn new(binary: &Path) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let up = ["testnet", "up", "--memory", "--listen", "127.0.0.1:0", "--evm-listen", "127.0.0.1:0", "--json"];
+        let mut chain = Command::new(binary).args(up).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let rpc = stage(&mut chain, "evm")?["evm"].as_str().context("no URL of the chain")?.to_owned();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let hub = format!("http://127.0.0.1:{port}");
+        let until = Instant::now() + SCENARIO_MAX;
+        let (daemons, boundary) = ([const { None }; 3], None);
+        Ok(Self { binary: binary.to_owned(), dir, rpc, hub, chain, daemons, boundary, hit: false, until })
+    }
+
+    fn dir(&self, party: Party) -> PathBuf {
+        self.dir.path().join(party.name())
+    }
+
+    fn command(&self, args: &[&str], party: Party) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(args).arg("--json").env("TAREFA_DATA_DIR", self.dir(party)).stdin(Stdio::null());
+        command
+    }
+
+    fn ask(&self, args: &[&str], party: Party) -> Result<Value> {
+        let output = self.command(args, party).output()?;
+        ensure!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout)?;
+        Ok(serde_json::from_str(text.lines().last().unwrap_or("null"))?)
+    }
+
+    fn start(&mut self, party: Party, with_fault: bool) -> Result<()> {
+        let listen = self.hub.trim_start_matches("http://").to_owned();
+        let mut command = match party {
+            Party::Hub => self.command(&["hub", "run", "--listen", &listen, "--look", "100ms"], party),
+            Party::Alice | Party::Bob => self.command(&["channel", "run", "--look", "100ms", "--wait", "5s"], party),
+        };
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        command.env("TAREFA_COMMIT_COUNT", self.dir.path().join(format!("{}.commits", party.name())));
+        if let Some(boundary) = self.boundary.filter(|boundary| with_fault && boundary.party == party) {
+            let when = if boundary.after { "after" } else { "before" };
+            command.env("TAREFA_CRASH_AT", format!("{}:{when}", boundary.commit));
+        }
+        let mut child = command.spawn()?;
+        // It may die before it is ready: then it is started again.
+        first_line(&mut child).ok();
+        self.daemons[party as usize] = Some(child);
+        Ok(())
+    }
+
+    /// Starts again whoever was killed.
+    fn revive(&mut self) -> Result<()> {
+        for party in PARTIES {
+            let Some(child) = &mut self.daemons[party as usize] else { continue };
+            if let Some(status) = child.try_wait()? {
+                let ours = self.boundary.is_some_and(|boundary| boundary.party == party) && !self.hit;
+                ensure!(ours, "{} ended by itself: {status}", party.name());
+                self.hit = true;
+                self.start(party, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks again and again for something, until it is done: a request of a daemon that is killed may or may not have come about.
+    fn until(&mut self, what: &str, party: Party, ask: &[&str], done: impl Fn(&Self) -> Result<bool>) -> Result<()> {
+        let mut last = String::new();
+        loop {
+            self.revive()?;
+            if done(self).unwrap_or(false) {
+                return Ok(());
+            }
+            if Instant::now() > self.until {
+                let status = self.ask(&["channel", "status"], party).unwrap_or_default();
+                bail!("not done: {what}; the last answer was {last}; status {status}");
+            }
+            if !ask.is_empty()
+                && let Err(error) = self.ask(ask, party)
+            {
+                last = format!("{error:#}");
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn status(&self, party: Party) -> Result<Value> {
+        self.ask(&["channel", "status"], party)
+    }
+
+    /// Two channels from their opening to their end, with a kill at the boundary.
+    pub fn run(mut self, boundary: Option<Boundary>) -> Result<Outcome> {
+        self.boundary = boundary;
+        let (rpc, hub) = (self.rpc.clone(), self.hub.clone());
+        let (fee, collateral) = (FEE.to_string(), COLLATERAL.to_string());
+        self.ask(
+            &[
+                "hub",
+                "deploy",
+                "--rpc",
+                &rpc,
+                "--grace",
+                "30",
+                "--inclusion",
+                "2",
+                "--reorg",
+                "1",
+                "--token-life",
+                "600",
+                "--patience",
+                "10",
+                "--dust",
+                "1",
+                "--fee",
+                &fee,
+                "--opening-fee",
+                "0",
+                "--collateral",
+                &collateral,
+                "--deposit",
+                "1eth",
+                "--dev-money",
+                "100eth",
+            ],
+            Party::Hub,
+        )?;
+        self.start(Party::Hub, true)?;
+        for party in [Party::Alice, Party::Bob] {
+            // The hub may die while it is asked for its terms.
+            loop {
+                self.revive()?;
+                if self.dir(party).join("channel.json").exists() {
+                    break;
+                }
+                ensure!(Instant::now() < self.until, "no terms from the hub");
+                self.ask(
+                    &["channel", "init", "--hub", &hub, "--rpc", &rpc, "--dev-money", "1eth", "--attach-above", "1eth"],
+                    party,
+                )
+                .ok();
+            }
+            self.start(party, true)?;
+        }
+        self.life()?;
+        self.end()
+    }
+
+    fn life(&mut self) -> Result<()> {
+        let open = |party: Party| {
+            move |scenario: &Self| {
+                Ok(scenario.status(party)?["onChain"] == "open"
+                    && scenario.status(party)?["channel"]["current"] == true)
+            }
+        };
+        let (deposit, collateral) = (DEPOSIT.to_string(), COLLATERAL.to_string());
+        self.until("Alice opens", Party::Alice, &["channel", "open", "--deposit", &deposit], open(Party::Alice))?;
+        self.until("Bob opens", Party::Bob, &["channel", "open", "--collateral", &collateral], open(Party::Bob))?;
+        self.pay(PAYMENT, PAYMENT, false)?;
+        let out = OUT.to_string();
+        let booked = |scenario: &Self| {
+            let status = scenario.status(Party::Alice)?;
+            // What is proposed and not answered must not be ordered twice.
+            Ok(status["channel"]["underWay"] == true || status["channel"]["clientOut"] == OUT.to_string())
+        };
+        self.until("Alice takes some out", Party::Alice, &["channel", "withdraw-hot", &out], booked)?;
+        let executed =
+            |scenario: &Self| Ok(scenario.status(Party::Alice)?["channel"]["executedOut"] == OUT.to_string());
+        self.until("it is on chain", Party::Alice, &[], executed)?;
+        self.pay(METERED, PAYMENT + METERED, true)?;
+        for party in [Party::Alice, Party::Bob] {
+            let idle = move |scenario: &Self| {
+                let channel = scenario.status(party)?["channel"].clone();
+                Ok(channel["paying"] == serde_json::json!([])
+                    && channel["earning"] == serde_json::json!([])
+                    && channel["underWay"] == false)
+            };
+            self.until("everything is settled", party, &[], idle)?;
+        }
+        for party in [Party::Alice, Party::Bob] {
+            let closed = move |scenario: &Self| Ok(scenario.status(party)?["onChain"] == "none");
+            self.until("the channel ends", party, &["channel", "close", "--last"], closed)?;
+        }
+        Ok(())
+    }
+
+    /// Alice pays Bob; done when he has `sum` in all.
+    fn pay(&mut self, amount: u64, sum: u64, metered: bool) -> Result<()> {
+        let amount = amount.to_string();
+        let mut asked = Value::Null;
+        while asked.is_null() {
+            self.revive()?;
+            ensure!(Instant::now() < self.until, "no invoice");
+            asked = self.ask(&["channel", "invoice", &amount], Party::Bob).unwrap_or_default();
+        }
+        let field = |name: &str| asked[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
+        let (payee, invoice) = (field("payee")?, field("invoice")?);
+        let mut pay = vec!["channel", "pay", &amount, "--payee", &payee, "--invoice", &invoice, "--no-wait"];
+        if metered {
+            pay.push("--metered");
+        }
+        // The invoice serves one token: whatever of a killed order has come about, a second one does not pay again.
+        let count = |scenario: &Self| {
+            anyhow::Ok(scenario.status(Party::Bob)?["channel"]["earning"].as_array().map_or(0, Vec::len))
+        };
+        let has = move |scenario: &Self| Ok(scenario.status(Party::Bob)?["channel"]["client"] == sum.to_string());
+        if metered {
+            self.until("Bob is promised", Party::Alice, &pay, |scenario| Ok(count(scenario)? == 1))?;
+            let token =
+                self.status(Party::Bob)?["channel"]["earning"][0]["token"].as_str().context("no token")?.to_owned();
+            let earned = move |scenario: &Self| {
+                Ok(scenario.status(Party::Bob)?["channel"]["earning"][0]["earned"] == METERED.to_string())
+            };
+            self.until("Bob is vouched for", Party::Alice, &["channel", "voucher", &token, &amount], earned)?;
+            return self.until("Bob collects", Party::Bob, &["channel", "collect", &token], has);
+        }
+        self.until("Bob is paid", Party::Alice, &pay, has)
+    }
+
+    /// What each of them has in the end.
+    fn end(mut self) -> Result<Outcome> {
+        for (party, due) in [(Party::Alice, DEPOSIT - PAYMENT - METERED - 2 * FEE), (Party::Bob, PAYMENT + METERED)] {
+            let has = self.status(party)?["onChainBalance"].clone();
+            ensure!(has == due.to_string(), "{} ends with {has}, {due} are due", party.name());
+        }
+        self.revive()?;
+        let commits = PARTIES.map(|party| {
+            let path = self.dir.path().join(format!("{}.commits", party.name()));
+            std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        });
+        Ok(Outcome { commits, hit: self.hit })
+    }
+}
+
+/// Reads lines until one is of this stage; the pipe is drained from then on.
+fn stage(child: &mut Child, name: &str) -> Result<Value> {
+    use std::io::{BufRead as _, BufReader};
+    let mut reader = BufReader::new(child.stdout.take().context("no output")?);
+    loop {
+        let mut line = String::new();
+        ensure!(reader.read_line(&mut line)? > 0, "it ended before it was {name}");
+        let said: Value = serde_json::from_str(&line)?;
+        if said["stage"] == name {
+            std::thread::spawn(move || reader.lines().map_while(Result::ok).for_each(drop));
+            return Ok(said);
+        }
+    }
+}
