@@ -43,7 +43,10 @@ impl Writer {
         let (jobs, queue) = sync_channel::<Job>(QUEUE);
         std::thread::spawn(move || {
             while let Ok(job) = queue.recv() {
-                let begun = database.begin_read();
+                let begun = database.begin_read().or_else(|_| {
+                    database.recover();
+                    database.begin_read()
+                });
                 let (read, reply) = job(begun.is_ok().then_some(as_sql(&database)));
                 let ended = begun.and_then(|()| database.batch("COMMIT"));
                 if ended.is_err() || !read {
@@ -118,7 +121,11 @@ fn transaction(
     replies: &mut Vec<(bool, Reply)>,
     points: &mut Points,
 ) -> Result<bool, StoreError> {
-    let mut sound = database.begin();
+    // A server that was away is asked once more.
+    let mut sound = database.begin().or_else(|_| {
+        database.recover();
+        database.begin()
+    });
     for job in jobs {
         sound = sound.and_then(|()| database.batch("SAVEPOINT request"));
         let (keep, reply) = job(sound.is_ok().then_some(as_sql(database)));

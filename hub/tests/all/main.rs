@@ -1,5 +1,6 @@
 //! The hub, from its store outwards.
 
 mod http;
+mod replicas;
 mod store;
 mod town;
