@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the house rules that a machine can check.
 
 mod documents;
+mod review;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("tarefa-chain", &["tarefa-channel", "tarefa-evm"]),
     ("tarefa-evm", &[]),
     ("tarefa-hub", &["tarefa-chain", "tarefa-channel"]),
-    ("tarefa-client", &["tarefa-chain", "tarefa-channel", "tarefa-hub"]),
+    ("tarefa-client", &["tarefa-chain", "tarefa-channel", "tarefa-evm", "tarefa-hub"]),
     ("tarefa-tangle", &["tarefa-ledger"]),
     ("tarefa-daemon", &["tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
@@ -63,6 +64,7 @@ pub fn run() -> Result<()> {
     let files = tracked()?;
     faults.extend(sources::check(&files)?);
     faults.extend(documents::check(&files)?);
+    faults.extend(review::faults(&build::root())?);
     for (_, dir) in PURE {
         if !build::root().join(dir).join("clippy.toml").exists() {
             faults.push(format!("{dir}/clippy.toml is missing: a pure crate disallows clocks and std::fs"));

@@ -127,3 +127,24 @@ pub struct HubRun {
     #[command(flatten)]
     pub output: Output,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the contract's gas tests have measured.
+    const SNAPSHOT: &str = include_str!("../../../hub/contract/snapshots/gas.json");
+
+    #[test]
+    fn tag_1_30_the_opening_fee_pays_for_a_close() {
+        use clap::CommandFactory as _;
+        let command = crate::args::Args::command();
+        let hub = command.find_subcommand("hub").and_then(|hub| hub.find_subcommand("deploy")).expect("it is there");
+        let fee = hub.get_arguments().find(|argument| argument.get_id() == "opening_fee").expect("it is there");
+        let fee: Wei = fee.get_default_values()[0].to_str().expect("text").parse().expect("an amount");
+        let gas: serde_json::Value = serde_json::from_str(SNAPSHOT).expect("JSON");
+        let gas = |name: &str| gas[name].as_str().expect(name).parse::<u128>().expect("a number");
+        let close = gas("close at a state") + gas("finalise without pending tokens");
+        assert!(fee.0.0 >= close * 1_000_000_000, "a close costs {close} gas, at one gwei more than {}", fee.0);
+    }
+}

@@ -257,6 +257,8 @@ impl Daemon {
     /// The store's: nothing may be sent that is not stored.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ClientFault> {
         tokio::pin!(stop);
+        // Nobody is answered by a view that knows nothing yet.
+        self.look().await?;
         let mut tick = tokio::time::interval(self.pace.look);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -122,6 +122,14 @@ impl Settings {
             );
             return Err(ClientFault::Asked(words));
         }
+        // Taking less costs more than it brings, should it come to a redemption (1.21).
+        if self.attach_above < terms.dust {
+            let words = format!(
+                "what has been earned is taken above {}, which is less than three redemptions cost, {}",
+                self.attach_above, terms.dust
+            );
+            return Err(ClientFault::Asked(words));
+        }
         terms.check().map_err(|error| ClientFault::asked(format!("the hub's terms are not safe: {error}")))?;
         let grace: u64 = rpc.read(*contract, &FulgurHub::GRACECall {}).await?.to();
         let delay: u64 = rpc.read(*contract, &FulgurHub::REVOCATION_DELAYCall {}).await?.to();

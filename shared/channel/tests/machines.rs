@@ -761,3 +761,59 @@ fn a_redemption_that_was_sent_before_the_last_voucher_came_is_raised_at_once() {
     assert_eq!(town.dutiful("bob"), ["redeemToken"], "there is time to attach, but not for this redemption");
     assert_eq!(town.contract.redemptions[&token.id()].amount, Amount(90));
 }
+
+#[test]
+fn tag_1_11_a_proposed_attach_ends_the_vouchers_of_its_token() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Metered, 100);
+    town.pay(&token);
+    let mut alice = town.alice.clone();
+    let id = token.id();
+    let vouch = |town: &Town, alice: &mut Client, amount| {
+        let made =
+            town.ask("alice", |ctx| alice.vouch(id, Amount(amount), B256::ZERO, B256::ZERO, &key("vouchers"), ctx));
+        made.expect("it is more than before")
+    };
+    let (first, second) = (vouch(&town, &mut alice, 20), vouch(&town, &mut alice, 30));
+    let mut bob = town.bob.clone();
+    town.ask("bob", |ctx| bob.vouched(&first.0, &first.1, ctx)).expect("he earns it");
+    town.bob = bob;
+    town.propose("bob", vec![Op::on(OpKind::Attach, id, Amount(20))], vec![]);
+    let mut bob = town.bob.clone();
+    let late = town.ask("bob", |ctx| bob.vouched(&second.0, &second.1, ctx));
+    assert_eq!(late, Err(ClientError::Ended), "it would be worth nothing");
+}
+
+#[test]
+fn tag_1_15_a_payee_whose_channel_closes_redeems_everything_at_once_and_counts_on_nothing_more() {
+    let mut town = Town::new();
+    let tokens: Vec<Token> = (0..2)
+        .map(|_| {
+            let token = town.token(TokenKind::Off, 50);
+            town.pay(&token);
+            token
+        })
+        .collect();
+    let late = town.token(TokenKind::Off, 20);
+    town.detach(&late);
+    town.mine("hub", &Call::Close { owner: owner("bob"), signed: None }).expect("the hub may");
+    let redeemed = town.dutiful("bob");
+    assert_eq!(redeemed.iter().filter(|name| **name == "redeemToken").count(), tokens.len(), "{redeemed:?}");
+    let row = town.tokens[&late.id()].clone();
+    let mut bob = town.bob.clone();
+    let offered = town.ask("bob", |ctx| bob.offered(&late, &row.grant, &row.hub, None, ctx));
+    assert_eq!(offered, Err(ClientError::Ended));
+}
+
+#[test]
+fn tag_1_23_nothing_is_revealed_that_could_not_be_redeemed_any_more() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 50);
+    town.pay(&token);
+    town.now = token.attach_by.before(TERMS.inclusion);
+    assert_eq!(town.ask("bob", |ctx| town.bob.wishes(ctx)), vec![], "too late to be told no and still redeem");
+    town.now = token.redeem_by.before(TERMS.margin());
+    assert_eq!(town.ask("bob", |ctx| town.bob.redemption(token.id(), ctx)), None, "and too late to redeem");
+    town.now = town.now.before(1);
+    assert!(town.ask("bob", |ctx| town.bob.redemption(token.id(), ctx)).is_some());
+}

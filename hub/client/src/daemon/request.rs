@@ -378,6 +378,12 @@ impl Daemon {
     fn vouch(&mut self, token: TokenId, cumulative: Amount) -> Result<Begun, ClientFault> {
         let paying = self.channel()?.paying.get(&token).ok_or_else(|| unknown(token))?;
         let payee = paying.token.payee_channel().ok_or_else(|| unknown(token))?;
+        // One voucher at a time: what is not acknowledged may not have arrived (1.28).
+        let acknowledged = self.acknowledged.get(&token).copied().unwrap_or_default();
+        if paying.vouched > acknowledged && paying.vouched != cumulative {
+            let words = format!("the voucher of {} is not acknowledged yet: say it again first", paying.vouched);
+            return Err(ClientFault::Asked(words));
+        }
         let (seq, index): (Seq, u16) = (paying.token.payer_seq, paying.token.index);
         let key = voucher_key(&self.secret, seq.get(), index)?;
         // The same again: it was not acknowledged, so it is said again.

@@ -1,0 +1,176 @@
+//! Daemons with a real hub over HTTP on a development chain: what they refuse, what they survive.
+
+mod town;
+
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use serde_json::json;
+use tarefa_channel::{Amount, ChannelId, TokenId};
+use tarefa_client::{Request, Settings, backup, rpc};
+use town::{OPENING, Town};
+
+fn open(deposit: u128, collateral: u128) -> Request {
+    Request::Subscribe { deposit: Amount(deposit), collateral: Amount(collateral), max_fee: Amount(OPENING) }
+}
+
+/// Alice and Bob with open channels.
+async fn open_town() -> Town {
+    let mut town = Town::new().await;
+    town.start("alice").await;
+    town.start("bob").await;
+    town.ask("alice", open(100_000, 0)).await.expect("it opens");
+    town.ask("bob", open(0, 50_000)).await.expect("it opens");
+    town
+}
+
+async fn pay(town: &Town, amount: u128, metered: bool) -> TokenId {
+    let invoice = Request::Invoice { cap: Amount(amount), lifetime: 300, conditional: false };
+    let asked = town.ask("bob", invoice).await.expect("an invoice");
+    let word = |name: &str| serde_json::from_value::<B256>(asked[name].clone()).expect("a word");
+    let detach = Request::DetachOffChainTokenOffChain {
+        payee: ChannelId(word("payee")),
+        amount: Amount(amount),
+        invoice: word("invoice"),
+        condition: B256::ZERO,
+        metered,
+        lifetime: 120,
+    };
+    let detached = town.ask("alice", detach).await.expect("the hub grants it");
+    serde_json::from_value(detached["token"].clone()).expect("a token")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tag_1_28_a_voucher_waits_for_the_one_before() {
+    let mut town = open_town().await;
+    let token = pay(&town, 1000, true).await;
+    town.until("bob", "he is promised", |status| status["channel"]["earning"][0]["token"] == json!(token)).await;
+    let vouch = |cumulative| Request::Voucher { token, cumulative: Amount(cumulative) };
+    town.ask("alice", vouch(10)).await.expect("acknowledged");
+    town.stop("bob").await;
+    town.ask("alice", vouch(20)).await.expect_err("nobody acknowledges it");
+    let early = town.ask("alice", vouch(30)).await.expect_err("the one before is not acknowledged").to_string();
+    assert!(early.contains("20 is not acknowledged"), "{early}");
+    town.start("bob").await;
+    town.ask("alice", vouch(20)).await.expect("said again, it is");
+    town.ask("alice", vouch(30)).await.expect("and the next one");
+    town.until("bob", "he has earned them", |status| status["channel"]["earning"][0]["earned"] == "30").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tag_1_21_a_client_takes_nothing_that_costs_more_than_it_brings() {
+    let town = Town::new().await;
+    let sound = town.settings(false);
+    sound.check(&town.rpc).await.expect("nothing is wrong with them");
+    let below = Settings { attach_above: Amount(sound.deployment.terms.dust.0 - 1), ..sound };
+    let words = below.check(&town.rpc).await.expect_err("less than three redemptions").to_string();
+    assert!(words.contains("three redemptions"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_goes_into_a_foreign_contract_or_under_unsafe_terms() {
+    let town = Town::new().await;
+    let sound = town.settings(false);
+    let mut elsewhere = sound.clone();
+    elsewhere.deployment.contract = town.impostor().await;
+    let words = elsewhere.check(&town.rpc).await.expect_err("the same functions, other code").to_string();
+    assert!(words.contains("not the contract"), "{words}");
+    let mut hasty = sound.clone();
+    hasty.deployment.terms.reorg = 0;
+    assert!(hasty.check(&town.rpc).await.is_err(), "nothing would ever be replaced");
+    let mut patient = sound;
+    patient.deployment.terms.patience = u64::MAX;
+    assert!(patient.check(&town.rpc).await.is_err(), "no hub would ever be silent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_is_read_before_it_is_paid() {
+    let mut town = Town::new().await;
+    town.start("alice").await;
+    let cheap = Request::Subscribe { deposit: Amount(5), collateral: Amount(0), max_fee: Amount(OPENING - 1) };
+    let words = town.ask("alice", cheap).await.expect_err("the hub asks more").to_string();
+    assert!(words.contains("for the opening"), "{words}");
+    let words = town.ask("alice", open(5, u128::from(u64::MAX))).await.expect_err("the hub puts in less").to_string();
+    assert!(words.contains("at most"), "{words}");
+    let status = town.ask("alice", Request::Status).await.expect("it answers");
+    assert_eq!((&status["onChain"], &status["callsUnderWay"]), (&json!("none"), &json!(0)), "nothing was sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_backup_goes_on_where_the_hub_says_that_the_channel_stands() {
+    let mut town = open_town().await;
+    let first = pay(&town, 1000, false).await;
+    town.ask("alice", Request::AwaitPayment { token: first }).await.expect("it arrives");
+    let sealed = backup::make(&town.dir("alice"), "correct horse battery").expect("a backup");
+    let second = pay(&town, 2000, false).await;
+    town.ask("alice", Request::AwaitPayment { token: second }).await.expect("it arrives");
+    town.until("alice", "it is settled", |status| status["channel"]["paying"] == json!([])).await;
+    let before = town.ask("alice", Request::Status).await.expect("it answers");
+    town.stop("alice").await;
+    // The disk is gone.
+    std::fs::rename(town.dir("alice"), town.dir("lost")).expect("moved");
+    std::fs::create_dir(town.dir("alice")).expect("a new one");
+    assert!(backup::restore(&town.dir("alice"), &sealed, "another passphrase").is_err());
+    let mut damaged = sealed.clone();
+    damaged[60] ^= 1;
+    assert!(backup::restore(&town.dir("alice"), &damaged, "correct horse battery").is_err());
+    backup::restore(&town.dir("alice"), &sealed, "correct horse battery").expect("it opens");
+    town.start("alice").await;
+    town.until("alice", "the hub has said where it stands", |status| status["restoring"] == false).await;
+    let after = town.ask("alice", Request::Status).await.expect("it answers");
+    assert_eq!(after["channel"]["client"], before["channel"]["client"], "the newest state, not the backup's");
+    assert_eq!(after["channel"]["seq"], before["channel"]["seq"]);
+    let third = pay(&town, 3000, false).await;
+    town.ask("alice", Request::AwaitPayment { token: third }).await.expect("and it pays on");
+    let seq =
+        town.ask("alice", Request::Status).await.expect("it answers")["channel"]["seq"].as_u64().expect("a number");
+    assert!(seq > 65_536, "{seq}: a number that may have been signed since the backup");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_hub_refuses_is_told_and_the_channel_goes_on() {
+    let mut town = open_town().await;
+    let unknown = Request::DetachOffChainTokenOffChain {
+        payee: ChannelId(B256::repeat_byte(7)),
+        amount: Amount(500),
+        invoice: B256::repeat_byte(8),
+        condition: B256::ZERO,
+        metered: false,
+        lifetime: 120,
+    };
+    let words = town.ask("alice", unknown).await.expect_err("nobody has asked for it").to_string();
+    assert!(words.contains("invoice"), "{words}");
+    let token = pay(&town, 1000, false).await;
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrives");
+    // Two orders at once share a state; one of them is refused, the other one is not held up.
+    let (good, bad) = tokio::join!(
+        town.ask("alice", Request::WithdrawHot { amount: Amount(5000) }),
+        town.ask("alice", Request::CancelToken { token: TokenId(B256::repeat_byte(9)) }),
+    );
+    good.expect("it is booked out");
+    bad.expect_err("there is no such token");
+    town.stop("alice").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rpc_is_of_this_machine_and_for_those_who_have_its_word() {
+    let mut town = Town::new().await;
+    town.start("alice").await;
+    let door = town.door("alice");
+    let outside = "0.0.0.0:0".parse().expect("an address");
+    assert!(rpc::serve(&town.dir("alice"), outside, door.clone()).await.is_err(), "the whole network");
+    let loopback = "127.0.0.1:0".parse().expect("an address");
+    let (address, served) = rpc::serve(&town.dir("alice"), loopback, door).await.expect("it listens");
+    tokio::spawn(served);
+    let read = rpc::Address::read(&town.dir("alice")).expect("it is written down");
+    assert_eq!(read, address);
+    let status = read.ask(&Request::Status).await.expect("it answers");
+    assert_eq!(status["onChain"], "none");
+    let stranger = rpc::Address { token: "0".repeat(64), ..read.clone() };
+    stranger.ask(&Request::Status).await.expect_err("without the word");
+    let unknown =
+        reqwest::Client::new().post(&read.url).bearer_auth(&read.token).json(&json!({ "id": 3, "method": "steal" }));
+    let said: serde_json::Value = unknown.send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!((&said["id"], &said["error"]["code"]), (&json!(3), &json!(-32602)));
+    tokio::time::sleep(Duration::ZERO).await;
+}

@@ -1,0 +1,199 @@
+//! A development chain, a hub over HTTP, and daemons that come and go.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, Bytes, U256, keccak256};
+use serde_json::{Value, json};
+use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, Watcher, deployment};
+use tarefa_channel::Amount;
+use tarefa_channel::contract::Call;
+use tarefa_channel::sign::Signer as _;
+use tarefa_channel::terms::Terms;
+use tarefa_client::{ClientFault, Daemon, Door, Pace, Request, Settings};
+use tarefa_evm::{Clock, Config, DevChain, Served, serve};
+use tarefa_hub::store::Store;
+use tarefa_hub::{Deployment, Hub, Monitor, Policy, http};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// What the hub asks for an opening.
+pub const OPENING: u128 = 21;
+const ETHER: u128 = 1_000_000_000_000_000_000;
+const CEILING: u128 = 100_000_000_000;
+/// How long anything may take here.
+const PATIENCE: Duration = Duration::from_secs(30);
+const TERMS: Terms = Terms {
+    grace: 60,
+    inclusion: 2,
+    reorg: 1,
+    max_token_life: 600,
+    patience: 20,
+    live_tokens: 8,
+    fee: Amount(1),
+    on_fee: Amount(2),
+    dust: Amount(10),
+    unsettled: Amount(1_000_000),
+};
+
+type Running = (Door, oneshot::Sender<()>, JoinHandle<Result<(), ClientFault>>);
+
+pub struct Town {
+    base: tempfile::TempDir,
+    pub rpc: Rpc,
+    node: String,
+    hub: String,
+    deployment: Deployment,
+    running: BTreeMap<&'static str, Running>,
+}
+
+fn key(name: &str) -> Key {
+    Key::new(keccak256(format!("key of {name}")).0).expect("a hash is a key")
+}
+
+async fn mined(sender: &Sender, sent: &Sent) -> Option<Address> {
+    let settled = async {
+        loop {
+            match sender.fate(sent).await.expect("a node") {
+                Fate::Waiting => tokio::task::yield_now().await,
+                Fate::Mined { created, .. } => return created,
+                fate => panic!("{fate:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, settled).await.expect("it is mined in time")
+}
+
+async fn chain() -> String {
+    let clock = Clock::default();
+    let config = Config { chain_id: 31_337, genesis: clock.now(), base_fee: 1_000_000_000, funded: vec![] };
+    let chain = Arc::new(Mutex::new(Served { chain: DevChain::new(config), clock }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let ticking = Arc::clone(&chain);
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            tick.tick().await;
+            ticking.lock().expect("nobody panics").tick();
+        }
+    });
+    tokio::spawn(serve(listener, chain, std::future::pending()));
+    url
+}
+
+async fn fund(node: &str, account: Address) {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "anvil_setBalance", "params": [account, U256::from(100 * ETHER)] });
+    reqwest::Client::new().post(node).json(&body).send().await.expect("an answer");
+}
+
+impl Town {
+    pub async fn new() -> Self {
+        let node = chain().await;
+        let rpc = Rpc::connect(&node).await.expect("a node");
+        let (treasury, signer) = (key("treasury"), key("hub"));
+        for account in [&treasury, &signer, &key("alice"), &key("bob")] {
+            fund(&node, account.address()).await;
+        }
+        let from = rpc.head().await.expect("a block");
+        let mut sender = Sender::new(rpc.clone(), treasury.clone(), CEILING).await.expect("a node");
+        let code = deployment(treasury.address(), signer.address(), TERMS.grace, TERMS.revocation_delay(), vec![]);
+        let sent = sender.deploy(code).await.expect("it deploys");
+        let contract = mined(&sender, &sent).await.expect("a contract");
+        let deposit = Call::HubDeposit { asset: Address::ZERO, amount: Amount(ETHER) };
+        let sent = sender.call(contract, &deposit).await.expect("it goes through");
+        mined(&sender, &sent).await;
+        let deployment = Deployment { chain_id: rpc.chain_id(), contract, from, terms: TERMS };
+        let policy = Policy { collateral: Amount(ETHER), opening_fee: Amount(OPENING) };
+        let watcher = Watcher::new(rpc.clone(), contract, from, TERMS.reorg, OwnClock::system());
+        let store = Store::in_memory().expect("it opens");
+        let hub = Hub::new(store, signer.clone(), deployment.clone(), policy, watcher.view.clone(), [7; 32]).await;
+        let hub = Arc::new(hub.expect("it begins"));
+        let outbox = Outbox::new(Sender::new(rpc.clone(), signer, CEILING).await.expect("a node"), contract, vec![]);
+        let monitor = Monitor::new(Arc::clone(&hub), watcher, outbox, keccak256("the only one"));
+        tokio::spawn(monitor.run(Duration::from_millis(50)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let router = http::router(hub, http::Limits::default()).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let base = tempfile::tempdir().expect("a directory");
+        Self { base, rpc, node, hub: url, deployment, running: BTreeMap::new() }
+    }
+
+    /// A contract that answers like ours and is another one.
+    pub async fn impostor(&self) -> Address {
+        let (treasury, signer) = (key("treasury"), key("hub"));
+        let mut sender = Sender::new(self.rpc.clone(), treasury.clone(), CEILING).await.expect("a node");
+        let code = deployment(treasury.address(), signer.address(), TERMS.grace, TERMS.revocation_delay(), vec![]);
+        let mut code = code.to_vec();
+        // One byte of the metadata at its end: nothing that it does is changed, but it is not the code.
+        let place = code.len() - 6 * 32 - 12;
+        code[place] ^= 1;
+        let sent = sender.deploy(Bytes::from(code)).await.expect("it deploys");
+        mined(&sender, &sent).await.expect("a contract")
+    }
+
+    pub fn settings(&self, manual: bool) -> Settings {
+        Settings {
+            hubs: vec![self.hub.clone()],
+            rpc: self.node.clone(),
+            asset: Address::ZERO,
+            deployment: self.deployment.clone(),
+            attach_above: Amount(1_000_000),
+            gas_ceiling: CEILING,
+            manual,
+        }
+    }
+
+    pub fn dir(&self, name: &str) -> PathBuf {
+        self.base.path().join(name)
+    }
+
+    /// Starts a daemon; the first time, with a new directory.
+    pub async fn start(&mut self, name: &'static str) {
+        let dir = self.dir(name);
+        if !dir.exists() {
+            std::fs::create_dir(&dir).expect("a new directory");
+            let secret = keccak256(format!("key of {name}")).0;
+            Settings::keep_secret(&dir, &secret).expect("a key");
+            self.settings(false).write(&dir).expect("settings");
+        }
+        let pace = Pace { look: Duration::from_millis(50), wait: Duration::from_secs(5), ..Pace::default() };
+        let (daemon, door) = Daemon::open(&dir, pace).await.expect("it opens");
+        let (stop, stopped) = oneshot::channel();
+        let until = async move {
+            stopped.await.ok();
+        };
+        let running = tokio::spawn(daemon.run(until));
+        self.running.insert(name, (door, stop, running));
+    }
+
+    pub async fn stop(&mut self, name: &str) {
+        let (_, stop, running) = self.running.remove(name).expect("it runs");
+        stop.send(()).expect("it listens");
+        running.await.expect("it ends").expect("well");
+    }
+
+    pub fn door(&self, name: &str) -> Door {
+        self.running[name].0.clone()
+    }
+
+    pub async fn ask(&self, name: &str, request: Request) -> Result<Value, ClientFault> {
+        self.door(name).ask(request).await
+    }
+
+    pub async fn until(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.ask(name, Request::Status).await.expect("it answers");
+            if wanted(&status) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name}: not in time: {what}; {status}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
