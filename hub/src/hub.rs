@@ -470,7 +470,8 @@ impl Hub {
         let again = if self.store.is_shared() { SHARED_POLL } else { LONGEST_POLL };
         loop {
             let found = self.letters(channel).await?;
-            let news = seen.map_or(!found.letters.is_empty(), |seen| seen != found.at);
+            // That something is gone is no news: whoever polls has taken it.
+            let news = !found.letters.is_empty() && seen != Some(found.at);
             if news || patience.is_elapsed() {
                 return Ok(found);
             }

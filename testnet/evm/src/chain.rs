@@ -95,9 +95,10 @@ impl DevChain {
         Some((block, place, block.transactions.get(place)?))
     }
 
-    /// The time a block made now would have: the caller's clock, but later than the block before.
+    /// The time a block made now would have: the caller's clock, and never before the block before. Many in one second share it, as on chains
+    /// that are faster than a block a second: time does not run ahead.
     fn time(&self, now: u64) -> u64 {
-        now.max(self.head().time + 1)
+        now.max(self.head().time)
     }
 
     /// Makes a block at this time with signed bytes in it.

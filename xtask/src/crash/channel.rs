@@ -238,11 +238,10 @@ impl Scenario {
         let booked = |scenario: &Self| {
             let status = scenario.status(Party::Alice)?;
             // What is proposed and not answered must not be ordered twice.
-            Ok(status["channel"]["underWay"] == true || status["channel"]["clientOut"] == OUT.to_string())
+            Ok(status["channel"]["underWay"] == true || is(&status["channel"]["clientOut"], OUT))
         };
         self.until("Alice takes some out", Party::Alice, &["channel", "withdraw-hot", &out], booked)?;
-        let executed =
-            |scenario: &Self| Ok(scenario.status(Party::Alice)?["channel"]["executedOut"] == OUT.to_string());
+        let executed = |scenario: &Self| Ok(is(&scenario.status(Party::Alice)?["channel"]["executedOut"], OUT));
         self.until("it is on chain", Party::Alice, &[], executed)?;
         self.pay(METERED, PAYMENT + METERED, true)?;
         for party in [Party::Alice, Party::Bob] {
@@ -280,13 +279,13 @@ impl Scenario {
         let count = |scenario: &Self| {
             anyhow::Ok(scenario.status(Party::Bob)?["channel"]["earning"].as_array().map_or(0, Vec::len))
         };
-        let has = move |scenario: &Self| Ok(scenario.status(Party::Bob)?["channel"]["client"] == sum.to_string());
+        let has = move |scenario: &Self| Ok(is(&scenario.status(Party::Bob)?["channel"]["client"], sum));
         if metered {
             self.until("Bob is promised", Party::Alice, &pay, |scenario| Ok(count(scenario)? == 1))?;
             let token =
                 self.status(Party::Bob)?["channel"]["earning"][0]["token"].as_str().context("no token")?.to_owned();
             let earned = move |scenario: &Self| {
-                Ok(scenario.status(Party::Bob)?["channel"]["earning"][0]["earned"] == METERED.to_string())
+                Ok(is(&scenario.status(Party::Bob)?["channel"]["earning"][0]["earned"], METERED))
             };
             self.until("Bob is vouched for", Party::Alice, &["channel", "voucher", &token, &amount], earned)?;
             return self.until("Bob collects", Party::Bob, &["channel", "collect", &token], has);
@@ -298,7 +297,7 @@ impl Scenario {
     fn end(mut self) -> Result<Outcome> {
         for (party, due) in [(Party::Alice, DEPOSIT - PAYMENT - METERED - 2 * FEE), (Party::Bob, PAYMENT + METERED)] {
             let has = self.status(party)?["onChainBalance"].clone();
-            ensure!(has == due.to_string(), "{} ends with {has}, {due} are due", party.name());
+            ensure!(is(&has, due), "{} ends with {has}, {due} are due", party.name());
         }
         self.revive()?;
         let commits = PARTIES.map(|party| {
@@ -307,6 +306,11 @@ impl Scenario {
         });
         Ok(Outcome { commits, hit: self.hit })
     }
+}
+
+/// Whether a value says this amount.
+fn is(value: &Value, amount: u64) -> bool {
+    value.as_str().is_some_and(|text| text.parse() == Ok(amount))
 }
 
 /// Reads lines until one is of this stage; the pipe is drained from then on.
