@@ -91,6 +91,16 @@ pub fn voucher_key(secret: &[u8; 32], seq: u64, index: u16) -> Result<Key, Clien
     Ok(key?)
 }
 
+/// Seconds before `attach_by` from which on a payee takes no such token any more, or no more vouchers for it: what a payer gives beyond its
+/// lifetime, or under long margins nobody could take what was meant for minutes.
+const fn room(kind: TokenKind, terms: &Terms) -> u64 {
+    match kind {
+        TokenKind::Off | TokenKind::On => terms.inclusion + 1,
+        // It is attached early enough to hear the hub refuse it, and to redeem it then.
+        TokenKind::Metered => terms.patience + terms.inclusion + 1 + terms.margin() + 1,
+    }
+}
+
 /// Makes the next state's operations of these orders.
 pub fn build(
     orders: &[Order],
@@ -111,7 +121,7 @@ pub fn build(
                 let metered = pay.kind == TokenKind::Metered;
                 let voucher_key =
                     if metered { voucher_key(secret, seq.get(), index)?.address() } else { Address::ZERO };
-                let attach_by = now.after(pay.lifetime);
+                let attach_by = now.after(room(pay.kind, terms)).after(pay.lifetime);
                 let (redeem_by, claim_by) = terms.deadlines(attach_by);
                 let token = Token {
                     payer_channel: client.id,
@@ -146,3 +156,6 @@ pub fn build(
     }
     Ok(built)
 }
+
+#[cfg(test)]
+mod tests;
