@@ -249,9 +249,11 @@ impl Daemon {
             self.fail(state, &format!("the hub refuses: {words}"));
             return Ok(());
         }
-        self.refusals += 1;
-        self.patient_until = Instant::now() + PATIENCE * 2u32.saturating_pow(self.refusals - 1).min(PATIENCES);
         let ordered = std::mem::take(&mut self.ordered);
+        // What a user orders in vain says nothing of what the channel wishes for by itself.
+        self.refusals += u32::from(ordered.is_empty());
+        let times = 2u32.saturating_pow(self.refusals.saturating_sub(1)).min(PATIENCES);
+        self.patient_until = Instant::now() + PATIENCE * times;
         let together = ordered.len() > 1 || ordered.first().is_some_and(|first| !first.alone);
         if !together || ordered.is_empty() {
             self.fail(state, &format!("the hub refuses: {words}"));
