@@ -1,5 +1,5 @@
-//! One writer over a SQLite file, or over PostgreSQL where several replicas share it. Requests that arrive together are decided one after the other in one transaction (a savepoint
-//! each) and answered after its commit, so that a hundred of them cost one flush of the disk.
+//! One writer over a SQLite file, or over PostgreSQL where several replicas share it. Requests that arrive together are decided one after
+//! the other in one transaction (a savepoint each) and answered after its commit, so that a hundred of them cost one flush of the disk.
 
 mod book;
 pub mod crash;

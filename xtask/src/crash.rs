@@ -61,25 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.short {
         boundaries = boundaries.into_iter().step_by(SHORT_STEP).collect();
     }
-    let queue = std::sync::Mutex::new(boundaries.iter());
-    let failures = std::sync::Mutex::new(vec![]);
-    std::thread::scope(|scope| {
-        for _ in 0..PARALLEL {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().map(|mut queue| queue.next());
-                    let Ok(Some(boundary)) = next else { return };
-                    let result = hit(&binary, *boundary, calm.is_certain(boundary));
-                    if let Err(error) = result
-                        && let Ok(mut failures) = failures.lock()
-                    {
-                        failures.push(format!("{boundary}: {error:#}"));
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap_or_default();
+    let failures = in_parallel(&boundaries, |boundary| hit(&binary, *boundary, calm.is_certain(boundary)));
     for failure in &failures {
         println!("FAILED {failure}");
     }
@@ -91,6 +73,28 @@ pub fn run(args: &Args) -> Result<()> {
         boundaries.len()
     );
     Ok(())
+}
+
+/// Hits boundaries, several at once; what failed.
+fn in_parallel<B: Sync + std::fmt::Display>(boundaries: &[B], hit: impl Fn(&B) -> Result<()> + Sync) -> Vec<String> {
+    let queue = std::sync::Mutex::new(boundaries.iter());
+    let failures = std::sync::Mutex::new(vec![]);
+    std::thread::scope(|scope| {
+        for _ in 0..PARALLEL {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().map(|mut queue| queue.next());
+                    let Ok(Some(boundary)) = next else { return };
+                    if let Err(error) = hit(boundary)
+                        && let Ok(mut failures) = failures.lock()
+                    {
+                        failures.push(format!("{boundary}: {error:#}"));
+                    }
+                }
+            });
+        }
+    });
+    failures.into_inner().unwrap_or_default()
 }
 
 /// Commits of undisturbed runs, from the fewest to the most: two things may or may not fall into one milestone.
@@ -147,32 +151,15 @@ fn channels(binary: &Path, step: usize) -> Result<()> {
     }
     let all = boundaries.len();
     let chosen: Vec<channel::Boundary> = boundaries.into_iter().step_by(step).collect();
-    let queue = std::sync::Mutex::new(chosen.iter());
-    let (failures, hits) = (std::sync::Mutex::new(vec![]), std::sync::atomic::AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..PARALLEL {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().map(|mut queue| queue.next());
-                    let Ok(Some(boundary)) = next else { return };
-                    let outcome = channel::Scenario::new(binary).and_then(|scenario| scenario.run(Some(*boundary)));
-                    match outcome {
-                        Ok(outcome) => {
-                            hits.fetch_add(usize::from(outcome.hit), std::sync::atomic::Ordering::Relaxed);
-                        }
-                        Err(error) => {
-                            println!("FAILED {boundary:?}: {error:#}");
-                            if let Ok(mut failures) = failures.lock() {
-                                failures.push(*boundary);
-                            }
-                        }
-                    }
-                }
-            });
-        }
+    let hits = std::sync::atomic::AtomicUsize::new(0);
+    let failures = in_parallel(&chosen, |boundary| {
+        let outcome = channel::Scenario::new(binary)?.run(Some(*boundary))?;
+        hits.fetch_add(usize::from(outcome.hit), std::sync::atomic::Ordering::Relaxed);
+        Ok(())
     });
-    let (failures, hits) = (failures.into_inner().unwrap_or_default(), hits.into_inner());
-    ensure!(failures.is_empty(), "{} of {} boundaries failed: {failures:?}", failures.len(), chosen.len());
+    failures.iter().for_each(|failure| println!("FAILED {failure}"));
+    let hits = hits.into_inner();
+    ensure!(failures.is_empty(), "{} of {} boundaries failed", failures.len(), chosen.len());
     // Polls fall differently in each run, so the last commits of one are not those of another.
     ensure!(hits * 10 >= chosen.len() * 8, "only {hits} of {} boundaries were hit", chosen.len());
     println!(

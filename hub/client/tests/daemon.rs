@@ -152,6 +152,45 @@ async fn what_the_hub_refuses_is_told_and_the_channel_goes_on() {
     town.stop("alice").await;
 }
 
+fn in_vain(number: u8) -> Request {
+    Request::DetachOffChainTokenOffChain {
+        payee: ChannelId(B256::repeat_byte(7)),
+        amount: Amount(500),
+        invoice: B256::repeat_byte(number),
+        condition: B256::ZERO,
+        metered: false,
+        lifetime: 120,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_in_vain_hold_up_neither_what_is_settled_nor_the_channel() {
+    let town = open_town().await;
+    let token = pay(&town, 1000, false).await;
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrives");
+    // More of them than refused proposals are kept.
+    let mut settled = false;
+    for number in 0..80 {
+        town.ask("alice", in_vain(number)).await.expect_err("nobody has asked for it");
+        settled |= town.ask("alice", Request::Status).await.expect("it answers")["channel"]["paying"] == json!([]);
+    }
+    town.until("alice", "it is settled", |status| status["channel"]["paying"] == json!([])).await;
+    let token = pay(&town, 2000, false).await;
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("and the channel goes on");
+    assert!(settled, "it did not wait for the end of the orders");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_is_told_of_their_own_order() {
+    let town = open_town().await;
+    // The first one is refused, and who ordered it has gone.
+    for _ in 0..5 {
+        let gone = tokio::time::timeout(Duration::ZERO, town.ask("alice", in_vain(9)));
+        let (_, booked) = tokio::join!(gone, town.ask("alice", Request::WithdrawHot { amount: Amount(100) }));
+        booked.expect("it is booked out");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rpc_is_of_this_machine_and_for_those_who_have_its_word() {
     let mut town = Town::new().await;

@@ -51,6 +51,13 @@ pub struct Boundary {
     pub after: bool,
 }
 
+impl std::fmt::Display for Boundary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let when = if self.after { "after" } else { "before" };
+        write!(f, "{:?}, {when} commit {}", self.party, self.commit)
+    }
+}
+
 /// What a run came to.
 pub struct Outcome {
     /// Commits of each, in the order of [`PARTIES`].

@@ -9,7 +9,7 @@ use tarefa_channel::hub::Answer;
 use tarefa_channel::message::{Op, OpKind, Token};
 use tarefa_channel::{Seq, StateHash};
 
-use super::wait::Until;
+use super::wait::{Until, Waiter};
 use super::{Daemon, Input, Tell};
 use crate::fault::ClientFault;
 use crate::link::LinkFault;
@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many times as long at most, where it refuses again and again.
 const PATIENCES: u32 = 128;
+
+/// Refused proposals after which an empty state is proposed, which ends them.
+const CLEARED: usize = 16;
 
 /// Refused proposals that are kept, each of which could still be signed: beyond, nothing more is proposed. Only closing helps then.
 const REFUSED: usize = 64;
@@ -75,21 +78,30 @@ impl Daemon {
             }
             return Ok(());
         }
-        let mut taken = self.take_orders();
-        let alone = taken.first().is_some_and(|first| first.alone);
-        // The last state ends what is pending with it; an order that was refused goes by itself.
-        let wishes = if alone { vec![] } else { wishes };
+        let impatient = Instant::now() >= self.patient_until;
+        let (wishes, mut taken) = if self.channel()?.refused.len() >= CLEARED {
+            // A state without operations, once both have signed it, ends all that were refused before it.
+            if !impatient {
+                return Ok(());
+            }
+            (vec![], vec![])
+        } else if self.orders.front().is_some_and(|first| first.alone) && !wishes.is_empty() {
+            // An order that was refused goes by itself, after what the channel needs: orders in vain hold up nothing.
+            (wishes, vec![])
+        } else {
+            (wishes, self.take_orders())
+        };
         let proposed = self.sign(&taken, &wishes);
         match proposed {
             Ok((hash, tokens)) => {
                 let mut tokens = tokens.into_iter();
-                for ordered in &mut taken {
+                for (place, ordered) in taken.iter_mut().enumerate() {
                     let token = matches!(ordered.order, Order::Pay(_)).then(|| tokens.next()).flatten();
                     let Some((tell, mut facts)) = ordered.tell.take() else { continue };
                     if let Some(token) = token {
                         facts["token"] = json!(token.id());
                     }
-                    self.wait(Until::Signed(hash), facts, tell);
+                    self.wait(Until::Signed(hash, place), facts, tell);
                 }
                 self.ordered = taken;
                 Ok(())
@@ -102,7 +114,9 @@ impl Daemon {
                 Ok(())
             }
             Err(fault) => {
-                self.patient_until = Instant::now() + PATIENCE;
+                if taken.is_empty() {
+                    self.patient_until = Instant::now() + PATIENCE;
+                }
                 let words = fault.to_string();
                 for (tell, _) in taken.into_iter().filter_map(|ordered| ordered.tell) {
                     tell.send(Err(ClientFault::asked(words.clone()))).ok();
@@ -250,23 +264,21 @@ impl Daemon {
             return Ok(());
         }
         let ordered = std::mem::take(&mut self.ordered);
-        // What a user orders in vain says nothing of what the channel wishes for by itself.
-        self.refusals += u32::from(ordered.is_empty());
-        let times = 2u32.saturating_pow(self.refusals.saturating_sub(1)).min(PATIENCES);
-        self.patient_until = Instant::now() + PATIENCE * times;
+        if ordered.is_empty() {
+            self.refusals += 1;
+            let times = 2u32.saturating_pow(self.refusals - 1).min(PATIENCES);
+            self.patient_until = Instant::now() + PATIENCE * times;
+        }
         let together = ordered.len() > 1 || ordered.first().is_some_and(|first| !first.alone);
-        if !together || ordered.is_empty() {
+        if !together {
             self.fail(state, &format!("the hub refuses: {words}"));
             return Ok(());
         }
-        // Which of them it refuses shows when each goes alone. Who waited for the state waits for another one now.
-        let (mut waiting, left) = std::mem::take(&mut self.waiters)
-            .into_iter()
-            .partition::<Vec<_>, _>(|waiter| matches!(waiter.until, Until::Signed(of) if of == state));
-        self.waiters = left;
-        waiting.reverse();
-        for order in ordered.into_iter().map(|ordered| ordered.order) {
-            let tell = waiting.pop().map(|waiter| (waiter.tell, waiter.facts));
+        // Which of them it refuses shows when each goes alone. Who waited for one waits for it still; who has gone waits for nothing.
+        for (place, Ordered { order, .. }) in ordered.into_iter().enumerate() {
+            let waits = |waiter: &Waiter| matches!(waiter.until, Until::Signed(of, at) if of == state && at == place);
+            let waiter = self.waiters.iter().position(waits).map(|found| self.waiters.swap_remove(found));
+            let tell = waiter.map(|waiter| (waiter.tell, waiter.facts));
             self.orders.push_back(Ordered { order, tell, alone: true });
         }
         Ok(())

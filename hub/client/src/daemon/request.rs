@@ -418,7 +418,11 @@ impl Daemon {
         });
         if let Some(client) = &self.client {
             let balances = &client.position.balances;
-            let paying = client.paying.iter().map(|(id, paying)| {
+            // What was refused is kept, for it could still be signed; it is not in flight.
+            let halves = client.half.iter().map(|half| &half.position);
+            let flying: Vec<TokenId> =
+                halves.chain([&client.position]).flat_map(|position| position.pending.iter().copied()).collect();
+            let paying = client.paying.iter().filter(|(id, _)| flying.contains(id)).map(|(id, paying)| {
                 json!({ "token": id, "kind": paying.token.kind, "value": paying.token.value, "granted": paying.grant.is_some(),
                     "vouched": paying.vouched, "paid": paying.paid, "declined": paying.declined, "claimBy": paying.token.claim_by })
             });
@@ -430,7 +434,7 @@ impl Daemon {
                 "id": client.id, "epoch": client.epoch, "current": row.epoch == client.epoch, "seq": client.seq(),
                 "last": client.is_last(), "leaving": client.leaving, "client": balances.client, "hub": balances.hub,
                 "pending": balances.pending, "clientOut": balances.client_out, "executedOut": row.client_out,
-                "underWay": client.half.is_some(), "paying": paying.collect::<Vec<_>>(), "earning": earning.collect::<Vec<_>>(),
+                "underWay": client.half.is_some(), "refused": client.refused.len(), "paying": paying.collect::<Vec<_>>(), "earning": earning.collect::<Vec<_>>(),
                 "digest": super::digest(client),
             });
             status["offered"] = json!(self.offered.keys().collect::<Vec<_>>());

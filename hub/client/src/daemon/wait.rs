@@ -14,8 +14,8 @@ use crate::fault::ClientFault;
 
 /// What somebody waits for.
 pub enum Until {
-    /// A state is doubly signed.
-    Signed(StateHash),
+    /// A state is doubly signed: for the order at this place among those of the state.
+    Signed(StateHash, usize),
     /// What a token paid for has arrived, or it has come back.
     Paid(TokenId),
     /// A call is in a block.
@@ -44,7 +44,7 @@ impl Daemon {
     /// What has come of it; none while nothing has.
     fn outcome(&self, until: &Until) -> Option<Result<Value, ClientFault>> {
         match until {
-            Until::Signed(hash) => {
+            Until::Signed(hash, _) => {
                 let newest = self.client.as_ref().and_then(|client| client.newest.as_ref());
                 newest.filter(|state| state.hash() == *hash).map(|state| Ok(json!({ "seq": state.seq })))
             }
@@ -106,7 +106,7 @@ impl Daemon {
     pub(super) fn fail(&mut self, hash: StateHash, words: &str) {
         let (failed, left) = std::mem::take(&mut self.waiters)
             .into_iter()
-            .partition(|waiter| matches!(waiter.until, Until::Signed(of) if of == hash));
+            .partition(|waiter| matches!(waiter.until, Until::Signed(of, _) if of == hash));
         self.waiters = left;
         for waiter in failed {
             waiter.tell.send(Err(ClientFault::asked(words))).ok();
