@@ -23,7 +23,12 @@ pub const UNANSWERED: u8 = 127;
 
 /// Runs a command to its exit status.
 pub fn run(args: Args) -> Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = match &args.command {
+        // A request of the hub is too short to be handed from thread to thread: waking another one costs more than the work.
+        Command::Hub(Hub::Run(_)) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
     let status = runtime.block_on(dispatch(args.command));
     // A blocking read of a terminal must not keep the process.
     runtime.shutdown_background();

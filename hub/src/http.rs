@@ -7,22 +7,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::B256;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tarefa_channel::hub::{Proposal, Refusal};
 use tarefa_channel::{Amount, ChannelId, Time, TokenId};
 
-use crate::hub::{Fault, Hub, Opening, Refused};
+use crate::hub::{Fault, Hub, LONGEST_POLL, Opening, Refused};
+use crate::mailbox::Bells;
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::relay::Word;
-use crate::session::Login;
+use crate::session::{Login, SESSION};
 
 /// Bytes of one request: a proposal with 64 operations and as many tokens is below 100 kB in JSON.
 const BODY: usize = 256 << 10;
@@ -74,6 +77,21 @@ pub fn router(hub: Arc<Hub>, limits: Limits) -> Router {
 
 fn now() -> Time {
     Time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// A body in JSON. axum's own keeps track of where in the body it is for its errors, which costs more than the rest of reading.
+struct Read<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Read<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            let words = format!("the body is not the JSON that is asked for here: {error}");
+            (StatusCode::BAD_REQUEST, Json(json!({ "error": words }))).into_response()
+        })
+    }
 }
 
 async fn limit(State(served): Shared, request: Request, next: Next) -> Response {
@@ -131,19 +149,19 @@ async fn terms(State(served): Shared) -> Response {
     Json(served.hub.deployment()).into_response()
 }
 
-async fn offer(State(served): Shared, Json(asked): Json<Opening>) -> Result<Response, Fault> {
+async fn offer(State(served): Shared, Read(asked): Read<Opening>) -> Result<Response, Fault> {
     let (offer, signature) = served.hub.offer(&asked)?;
     Ok(Json(json!({ "offer": offer, "hub": signature })).into_response())
 }
 
-async fn propose(State(served): Shared, Json(proposal): Json<Proposal>) -> Result<Response, Fault> {
+async fn propose(State(served): Shared, Read(proposal): Read<Proposal>) -> Result<Response, Fault> {
     Ok(match served.hub.propose(proposal).await? {
         Ok(answer) => Json(answer).into_response(),
         Err(refused) => refused.into_response(),
     })
 }
 
-async fn login(State(served): Shared, Json(login): Json<Login>) -> Result<Response, Fault> {
+async fn login(State(served): Shared, Read(login): Read<Login>) -> Result<Response, Fault> {
     let session = served.hub.login(&login, now()).await?;
     Ok(Json(json!({ "session": session })).into_response())
 }
@@ -171,7 +189,7 @@ struct Wanted {
     expires: Time,
 }
 
-async fn invoice(State(served): Shared, headers: HeaderMap, Json(wanted): Json<Wanted>) -> Result<Response, Fault> {
+async fn invoice(State(served): Shared, headers: HeaderMap, Read(wanted): Read<Wanted>) -> Result<Response, Fault> {
     let payee = served.session(&headers)?;
     let new = served.hub.register(payee, wanted.invoice, wanted.cap, wanted.expires).await;
     Ok(Json(json!({ "new": new? })).into_response())
@@ -184,12 +202,44 @@ struct Poll {
     wait: u64,
     /// What the last answer said that it was.
     seen: Option<B256>,
+    /// One mailbox after the other, a line each, instead of one answer.
+    #[serde(default)]
+    follow: bool,
 }
 
 async fn mailbox(State(served): Shared, headers: HeaderMap, Query(poll): Query<Poll>) -> Result<Response, Fault> {
     let channel = served.session(&headers)?;
+    if poll.follow {
+        return Ok(Body::from_stream(follow(Arc::clone(&served.hub), channel)).into_response());
+    }
     let found = served.hub.mailbox(channel, poll.seen, Duration::from_secs(poll.wait)).await;
     Ok(Json(found?).into_response())
+}
+
+/// The mailbox of a channel whenever it has news, and now and then an empty line. What is left in it is shown again as often as a poll
+/// would: its reader may not have been able to act on it. Ends with the session, or where the hub cannot say more.
+fn follow(hub: Arc<Hub>, channel: ChannelId) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let beat = || Bytes::from_static(b"\n");
+    let begun = Instant::now();
+    // The first line at once, so that the reader knows that it is heard.
+    let first = futures_util::stream::once(async move { Ok(beat()) });
+    let lines = futures_util::stream::unfold((None, begun), move |(seen, shown)| {
+        let hub = Arc::clone(&hub);
+        async move {
+            if begun.elapsed() > Duration::from_secs(SESSION) {
+                return None;
+            }
+            let found = hub.mailbox(channel, seen, BEAT).await.ok()?;
+            let known = seen.is_some_and(|seen| Bells::are_same(seen, found.at)) && shown.elapsed() < LONGEST_POLL;
+            if known || found.letters.is_empty() {
+                return Some((Ok(beat()), (Some(found.at), shown)));
+            }
+            let mut line = serde_json::to_vec(&found).ok()?;
+            line.push(b'\n');
+            Some((Ok(Bytes::from(line)), (Some(found.at), Instant::now())))
+        }
+    });
+    first.chain(lines)
 }
 
 async fn receipt(State(served): Shared, headers: HeaderMap, Path(token): Path<B256>) -> Result<Response, Fault> {
@@ -223,7 +273,7 @@ async fn say(
     State(served): Shared,
     headers: HeaderMap,
     Path(to): Path<B256>,
-    Json(body): Json<serde_json::Value>,
+    Read(body): Read<serde_json::Value>,
 ) -> Result<Response, Fault> {
     let from = served.session(&headers)?;
     if !served.hub.relay().say(ChannelId(to), &Word { from, body }) {

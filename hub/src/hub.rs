@@ -10,18 +10,18 @@ use tarefa_channel::chain::{Chain as _, Ctx};
 use tarefa_channel::contract::{HubWord, Owner, Signed, Status};
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::hub::{Answer, HubToken, Invoice, Proposal, Refusal, Stage};
-use tarefa_channel::message::{self, Batch, ChannelOffer, Grant, Message as _, Token};
+use tarefa_channel::message::{Batch, ChannelOffer, Message as _};
 use tarefa_channel::rules::Every;
-use tarefa_channel::sign::{HubSignature, Recover as _, Signature, Signer as _};
+use tarefa_channel::sign::{HubSignature, Recover as _, Signer as _};
 use tarefa_channel::terms::Terms;
 use tarefa_channel::{Amount, ChannelId, StateHash, Time, TokenId};
-use tokio::sync::watch;
 
 use crate::held::Held;
+use crate::mailbox::{Bells, Letter, Mailbox, Promise, Receipt};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::session::{Login, Sessions};
-use crate::store::{Store, StoreError};
+use crate::store::{HubKey, Store, StoreError};
 use crate::timed::Timed;
 use crate::words::Words;
 
@@ -33,9 +33,6 @@ const SHARED_POLL: Duration = Duration::from_millis(250);
 
 /// The longest life of an invoice, seconds: a month.
 const INVOICE: u64 = 30 * 86_400;
-
-/// Parts that mailboxes are in.
-const ARRIVALS: usize = 4096;
 
 /// Seconds that an offer holds: a signature, a transaction, and a busy chain.
 const OFFER: u64 = 900;
@@ -74,57 +71,6 @@ pub struct Opening {
     pub asset: Address,
     /// The collateral it would like.
     pub collateral: Amount,
-}
-
-/// A payment that has arrived, as its payer gets it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Receipt {
-    /// The token.
-    pub token: TokenId,
-    /// The payee's state, opened.
-    pub receipt: message::Receipt,
-    /// The payee's signature of it.
-    pub signature: Signature,
-    /// The hub's word on it.
-    pub hub: HubWord,
-    /// What met the condition; zero where there was none.
-    pub preimage: B256,
-    /// METERED: the voucher it was attached with, for a payer that has lost count.
-    pub voucher: Option<(message::Voucher, Signature)>,
-}
-
-/// A token on its way to its payee.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Promise {
-    /// The token.
-    pub token: Token,
-    /// The hub's promise of it.
-    pub grant: Grant,
-    /// The signature of the promise.
-    pub hub: HubSignature,
-}
-
-/// Something in a client's mailbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Letter {
-    /// For a payee: a token and the hub's promise.
-    Token(Box<Promise>),
-    /// For a payer: what it paid for has arrived.
-    Receipt(Box<Receipt>),
-    /// For a payer: the payee has given the token up, which can be refunded.
-    Declined(Box<Receipt>),
-}
-
-/// All that waits for a client, and a word for just that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mailbox {
-    /// What the next poll has seen.
-    pub at: B256,
-    /// What waits.
-    pub letters: Vec<Letter>,
 }
 
 /// Where a channel stands, for a client that has lost its store.
@@ -177,7 +123,7 @@ pub struct Refused {
 /// A hub, or one of its replicas.
 pub struct Hub {
     store: Store,
-    key: Arc<Key>,
+    keys: Arc<Timed>,
     deployment: Deployment,
     policy: Policy,
     domain: Domain,
@@ -187,8 +133,7 @@ pub struct Hub {
     metrics: Metrics,
     words: Words,
     held: Held,
-    /// Counts commits that may have filled a mailbox: for few channels each, so that a commit wakes only those whom it is about.
-    arrivals: Vec<watch::Sender<u64>>,
+    bells: Bells,
 }
 
 impl Hub {
@@ -211,11 +156,11 @@ impl Hub {
             .map_err(|_| StoreError::Unreadable { what: "session secret", why: "it is not of 32 bytes".to_owned() })?;
         let domain = Domain::new(deployment.chain_id, deployment.contract);
         let (view, sessions) = (RwLock::new(Arc::new(view)), Sessions::new(secret));
-        let arrivals = (0..ARRIVALS).map(|_| watch::Sender::new(0)).collect();
+        let bells = Bells::new(fresh, store.is_shared());
         let (relay, metrics, words, held) = (Relay::default(), Metrics::default(), Words::default(), Held::default());
         Ok(Self {
             store,
-            key: Arc::new(key),
+            keys: Arc::new(Timed { key: Arc::new(key), steps: Arc::clone(&metrics.steps) }),
             deployment,
             policy,
             domain,
@@ -225,7 +170,7 @@ impl Hub {
             metrics,
             words,
             held,
-            arrivals,
+            bells,
         })
     }
 
@@ -243,7 +188,7 @@ impl Hub {
     /// The key that signs, which pays for what the hub does on chain too.
     #[must_use]
     pub fn key(&self) -> &Key {
-        &self.key
+        &self.keys.key
     }
 
     /// The domain of everything signed.
@@ -305,12 +250,11 @@ impl Hub {
     /// Where the store fails: then no signature leaves.
     pub async fn propose(&self, proposal: Proposal) -> Result<Result<Answer, Refused>, Fault> {
         let begun = Instant::now();
-        let (view, key, domain, terms) = (self.view(), Arc::clone(&self.key), self.domain, self.deployment.terms);
-        let steps = Arc::clone(&self.metrics.steps);
+        let (view, domain, terms, keys) = (self.view(), self.domain, self.deployment.terms, Arc::clone(&self.keys));
+        let signer: HubKey = Arc::clone(&self.keys) as HubKey;
         let decided = self.store.transact(move |book| {
-            let keys = Timed { key: &key, steps: &steps };
-            let ctx = Ctx { chain: &*view, keys: &keys, terms: &terms, domain: &domain, rules: Every };
-            let refusal = match steps.decide.time(|| book.decide(&proposal, &ctx))? {
+            let ctx = Ctx { chain: &*view, keys: &*keys, terms: &terms, domain: &domain, rules: Every };
+            let refusal = match keys.steps.decide.time(|| book.decide(&proposal, &ctx, &signer))? {
                 Ok(decided) => return Ok(Ok(decided)),
                 Err(refusal) => refusal,
             };
@@ -323,10 +267,11 @@ impl Hub {
         let decided = decided.await.inspect_err(|_| Metrics::count(&self.metrics.failed))?;
         self.metrics.steps.answer.add(begun);
         Ok(match decided {
-            Ok((answer, channels)) => {
+            Ok((sealed, readers)) => {
+                let answer = sealed.open()?;
                 self.words.keep(answer.state, answer.word.clone());
                 Metrics::count(&self.metrics.signed);
-                channels.into_iter().for_each(|channel| self.arrival(channel).send_modify(|count| *count += 1));
+                readers.into_iter().for_each(|reader| self.bells.ring(reader));
                 Ok(answer)
             }
             Err(refused) => {
@@ -334,12 +279,6 @@ impl Hub {
                 Err(refused)
             }
         })
-    }
-
-    /// Where the mailbox of a channel hears of commits.
-    fn arrival(&self, channel: ChannelId) -> &watch::Sender<u64> {
-        let part = usize::from(channel.0[0]) << 8 | usize::from(channel.0[1]);
-        &self.arrivals[part % ARRIVALS]
     }
 
     /// An offer to open a channel.
@@ -368,7 +307,7 @@ impl Hub {
     }
 
     fn sign(&self, digest: tarefa_channel::id::Digest) -> HubSignature {
-        HubSignature { signature: self.key.sign(Batch { root: digest.0 }.digest(&self.domain)), proof: vec![] }
+        HubSignature { signature: self.keys.key.sign(Batch { root: digest.0 }.digest(&self.domain)), proof: vec![] }
     }
 
     /// Begins a session.
@@ -379,7 +318,7 @@ impl Hub {
         let id = login.channel;
         let row = self.store.read(move |book| book.channel(id)).await?.ok_or(Fault::Unknown("channel"))?;
         let digest = Login::digest(&self.domain, id, login.at);
-        if !login.is_recent(now) || self.key.recover(digest, &login.signature) != Some(row.owner.client) {
+        if !login.is_recent(now) || self.keys.key.recover(digest, &login.signature) != Some(row.owner.client) {
             return Err(Fault::Login);
         }
         Ok(self.sessions.begin(id, now))
@@ -440,10 +379,10 @@ impl Hub {
         Some(Receipt { token: row.id(), receipt, signature: *signature, hub, preimage, voucher })
     }
 
-    async fn letters(&self, channel: ChannelId) -> Result<Mailbox, Fault> {
+    async fn letters(&self, channel: ChannelId, rung: u64) -> Result<Mailbox, Fault> {
         let (granted, arrived) = self.store.read(move |book| book.letters(channel)).await?;
         let ids = |rows: &[HubToken]| rows.iter().flat_map(|row| row.id().0).collect::<Vec<u8>>();
-        let at = keccak256([ids(&arrived), vec![0], ids(&granted)].concat());
+        let at = self.bells.mark(rung, keccak256([ids(&arrived), vec![0], ids(&granted)].concat()));
         let receipts = arrived.iter().filter_map(|row| {
             let receipt = Box::new(self.receipt_of(row)?);
             let attached = matches!(row.stage, Stage::Attached { .. });
@@ -463,22 +402,25 @@ impl Hub {
     pub async fn mailbox(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Mailbox, Fault> {
         Metrics::count(&self.metrics.polls);
         let _held = self.held.hold(channel).ok_or(Fault::Limited)?;
-        let mut arrivals = self.arrival(channel).subscribe();
+        let mut bell = self.bells.hear(channel);
         let patience = tokio::time::sleep(wait.min(LONGEST_POLL));
         tokio::pin!(patience);
         // What other replicas commit, nobody tells this one.
         let again = if self.store.is_shared() { SHARED_POLL } else { LONGEST_POLL };
         loop {
-            let found = self.letters(channel).await?;
-            // That something is gone is no news: whoever polls has taken it.
-            let news = !found.letters.is_empty() && seen != Some(found.at);
-            if news || patience.is_elapsed() {
-                return Ok(found);
+            let rung = *bell.borrow_and_update();
+            if patience.is_elapsed() || seen.is_none_or(|seen| !self.bells.is_newest(seen, rung)) {
+                let found = self.letters(channel, rung).await?;
+                // That something is gone is no news: whoever polls has taken it.
+                let news = !found.letters.is_empty() && seen.is_none_or(|seen| !Bells::are_same(seen, found.at));
+                if news || patience.is_elapsed() {
+                    return Ok(found);
+                }
             }
             tokio::select! {
                 () = &mut patience => {}
                 () = tokio::time::sleep(again) => {}
-                changed = arrivals.changed() => if changed.is_err() { return Ok(found) },
+                changed = bell.changed() => if changed.is_err() { return Err(Fault::Store(StoreError::Closed)) },
             }
         }
     }

@@ -4,6 +4,7 @@
 mod held;
 pub mod http;
 mod hub;
+mod mailbox;
 mod metrics;
 mod monitor;
 mod rate;
@@ -13,9 +14,8 @@ pub mod store;
 mod timed;
 mod words;
 
-pub use hub::{
-    Deployment, Fault, Hub, LONGEST_POLL, Letter, Mailbox, Opening, Policy, Promise, Receipt, Refused, Standing,
-};
+pub use hub::{Deployment, Fault, Hub, LONGEST_POLL, Opening, Policy, Refused, Standing};
+pub use mailbox::{Letter, Mailbox, Promise, Receipt};
 pub use metrics::Metrics;
 pub use monitor::{Monitor, MonitorFault};
 pub use relay::{Relay, Word};

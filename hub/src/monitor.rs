@@ -180,7 +180,7 @@ impl Monitor {
             view.books().redeeming().filter(|(payee, _)| *payee == channel).map(|(_, token)| token).collect();
         let rows = self.hub.store().read(move |book| {
             let Some(row) = book.channel(channel)? else { return Ok(None) };
-            let earned = redeeming.into_iter().filter_map(|token| book.token(token).transpose());
+            let earned = redeeming.iter().filter_map(|token| book.token(*token).transpose());
             Ok(Some((row, book.paid_by(channel)?, earned.collect::<Result<Vec<HubToken>, _>>()?)))
         });
         let Some((row, mut paying, earned)) = rows.await? else { return Ok(0) };

@@ -1,21 +1,26 @@
 //! One writer over a SQLite file, or over PostgreSQL where several replicas share it. Requests that arrive together are decided one after
-//! the other in one transaction (a savepoint each) and answered after its commit, so that a hundred of them cost one flush of the disk.
+//! the other in one transaction and answered after its commit, so that a hundred of them cost one flush of the disk. Where one fails,
+//! each of them is decided again by itself.
 
 mod book;
+mod cache;
 pub mod crash;
 mod group;
 mod postgres;
 pub mod row;
 mod schema;
+mod seal;
 mod sql;
 mod sqlite;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
 pub use book::Book;
 pub use group::GROUP;
+pub use seal::{HubKey, Sealed};
 
 /// Why the store did not do something. The hub then signs nothing.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,9 @@ pub enum StoreError {
     /// The writer has ended.
     #[error("the hub's store is closed")]
     Closed,
+    /// Opened outside a runtime of tokio.
+    #[error("the hub's store must be opened inside a tokio runtime, whose tasks it joins")]
+    Runtime,
 }
 
 /// What the server says, or what was in the way.
@@ -62,16 +70,23 @@ fn said(error: &::postgres::Error) -> String {
 #[derive(Clone, Debug)]
 pub struct Store {
     writer: group::Writer,
-    /// None where nobody else could see what the writer has: memory.
-    reader: Option<group::Writer>,
-    is_shared: bool,
+    reader: Reader,
+}
+
+/// Who reads.
+#[derive(Clone, Debug)]
+enum Reader {
+    /// Whoever asks, between two transactions of the writer: a file's pages are in memory.
+    Asker(Arc<Mutex<group::Shelf<sqlite::Sqlite>>>),
+    /// A thread that waits for the server.
+    Thread(group::Writer),
 }
 
 impl Store {
     /// Opens a store, and makes or migrates its tables.
     ///
     /// # Errors
-    /// Where the file cannot be used.
+    /// Where the file cannot be used, or outside a tokio runtime.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Self::file(path, true)
     }
@@ -85,18 +100,20 @@ impl Store {
     }
 
     fn file(path: &Path, durable: bool) -> Result<Self, StoreError> {
-        let writer = group::Writer::start(sqlite::Sqlite::new(Connection::open(path)?, durable)?);
-        let reader = group::Writer::reader(sqlite::Sqlite::new(Connection::open(path)?, durable)?);
-        Ok(Self { writer, reader: Some(reader), is_shared: false })
+        Self::of(Connection::open(path)?, durable)
     }
 
     /// A store that is gone with the process: for tests.
     ///
     /// # Errors
-    /// Never in practice.
+    /// Outside a tokio runtime.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let database = sqlite::Sqlite::new(Connection::open_in_memory()?, true)?;
-        Ok(Self { writer: group::Writer::start(database), reader: None, is_shared: false })
+        Self::of(Connection::open_in_memory()?, true)
+    }
+
+    fn of(connection: Connection, durable: bool) -> Result<Self, StoreError> {
+        let shelf = group::Shelf::new(sqlite::Sqlite::new(connection, durable)?, false);
+        Ok(Self { writer: group::Writer::task(Arc::clone(&shelf))?, reader: Reader::Asker(shelf) })
     }
 
     /// A store that replicas share, by an address like `postgres://user@host/name`. Connects without encryption: the server is on this
@@ -110,23 +127,24 @@ impl Store {
         let connect =
             move || Ok::<_, StoreError>((postgres::Postgres::new(&address)?, postgres::Postgres::new(&address)?));
         let (writer, reader) = tokio::task::spawn_blocking(connect).await.map_err(|_| StoreError::Panic)??;
-        let (writer, reader) = (group::Writer::start(writer), group::Writer::reader(reader));
-        Ok(Self { writer, reader: Some(reader), is_shared: true })
+        let (writer, reader) = (group::Writer::thread(writer), group::Writer::reader(reader));
+        Ok(Self { writer, reader: Reader::Thread(reader) })
     }
 
     /// Whether other replicas write to it too.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.is_shared
+        matches!(self.reader, Reader::Thread(_))
     }
 
-    /// Does some work in one transaction. What it returns arrives only after the commit; where it fails, nothing of it is kept.
+    /// Does some work in one transaction. What it returns arrives only after the commit; where it fails, nothing of it is kept. The work may be
+    /// undone and done again, where another request of the same transaction fails.
     ///
     /// # Errors
     /// The work's own, or that nothing could be kept.
     pub async fn transact<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.submit(work)?.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -137,9 +155,12 @@ impl Store {
     /// The work's own, or that the store is closed.
     pub async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.reader.as_ref().unwrap_or(&self.writer).submit(work)?.await.unwrap_or(Err(StoreError::Closed))
+        match &self.reader {
+            Reader::Asker(shelf) => group::read_now(shelf, work),
+            Reader::Thread(reader) => reader.submit(work)?.await.unwrap_or(Err(StoreError::Closed)),
+        }
     }
 
     /// Commits since it was opened.

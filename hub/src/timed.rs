@@ -1,5 +1,6 @@
 //! Where the time of a proposal goes: keys that count what they do, for the metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -52,14 +53,15 @@ pub struct Steps {
 }
 
 /// The hub's key, counted.
-pub struct Timed<'a> {
+#[derive(Clone)]
+pub struct Timed {
     /// The key.
-    pub key: &'a Key,
+    pub key: Arc<Key>,
     /// Where to.
-    pub steps: &'a Steps,
+    pub steps: Arc<Steps>,
 }
 
-impl Signer for Timed<'_> {
+impl Signer for Timed {
     fn address(&self) -> Address {
         self.key.address()
     }
@@ -69,7 +71,7 @@ impl Signer for Timed<'_> {
     }
 }
 
-impl Recover for Timed<'_> {
+impl Recover for Timed {
     fn recover(&self, digest: Digest, signature: &Signature) -> Option<Address> {
         self.steps.verify.time(|| self.key.recover(digest, signature))
     }

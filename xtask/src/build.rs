@@ -16,10 +16,11 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Builds the binary and returns its path.
+/// Builds the binary and returns its path. With everything else, as the tests do: alone, its dependencies would be built once more with
+/// fewer features.
 pub fn tarefa() -> Result<PathBuf> {
-    let status =
-        Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "tarefa"]).current_dir(root()).status()?;
+    let args = ["build", "--quiet", "--workspace", "--all-targets", "--locked"];
+    let status = Command::new(env!("CARGO")).args(args).current_dir(root()).status()?;
     ensure!(status.success(), "the binary does not build");
     let path = target().join("debug/tarefa");
     path.canonicalize().with_context(|| format!("{} is not there", path.display()))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context, Result, bail, ensure};
+use axum::serve::ListenerExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, Watcher, deployment};
@@ -241,6 +242,12 @@ pub async fn run(args: HubRun) -> Result<u8> {
         .await
         .with_context(|| format!("the hub cannot listen on {}: choose another --listen", args.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
+    // A letter or a voucher is a small packet that nothing follows: the kernel would keep it back until the last one is acknowledged.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "packets of a connection may wait for each other");
+        }
+    });
     let rate = |number: u32| (number > 0).then_some(number);
     let limits = http::Limits { per_address: rate(args.rate_per_address), per_session: rate(args.rate_per_session) };
     let router = http::router(Arc::clone(&hub), limits).into_make_service_with_connect_info::<SocketAddr>();

@@ -277,6 +277,10 @@ impl Daemon {
     }
 
     async fn take(&mut self, input: Input) -> Result<(), ClientFault> {
+        // What these change and the state that is proposed because of it become durable together, before that is sent.
+        if matches!(input, Input::Answer(..) | Input::Mailbox(_)) {
+            self.store.hold();
+        }
         let taken = match input {
             Input::Request(request, tell) => {
                 self.serve(request, tell).await;

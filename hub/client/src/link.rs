@@ -14,13 +14,19 @@ use tarefa_channel::hub::{Answer, Proposal};
 use tarefa_channel::message::ChannelOffer;
 use tarefa_channel::sign::HubSignature;
 use tarefa_channel::{Amount, ChannelId, Time, TokenId};
-use tarefa_hub::{Deployment, LONGEST_POLL, Login, Mailbox, Opening, Receipt, Standing};
+use tarefa_hub::{Deployment, Login, Opening, Receipt, Standing};
 
 /// How long a hub may take to answer: above a slow disk and a wide sea, below any patience.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of the longest answer: a mailbox full of tokens and receipts of 64 operations each. A hub that sends more has no good reason.
 const ANSWER: usize = 4 << 20;
+
+/// The longest line of the stream: the hub takes words of four kB.
+const WORD: usize = 16 << 10;
+
+/// Where lines are said, one comes at least so often (the hub's beat is shorter): after that it is begun again.
+const SILENCE: Duration = Duration::from_secs(12);
 
 /// Why a hub has not answered, or what it refuses.
 #[derive(Debug, thiserror::Error)]
@@ -111,14 +117,10 @@ impl Link {
         }
     }
 
-    async fn read<T: DeserializeOwned>(
-        &self,
-        request: reqwest::RequestBuilder,
-        wait: Duration,
-    ) -> Result<T, LinkFault> {
+    async fn read<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, LinkFault> {
         let silent = |error: reqwest::Error| LinkFault::Silent(error.without_url().to_string());
         self.travel().await;
-        let answer = request.timeout(TIMEOUT + wait).send().await.map_err(silent)?;
+        let answer = request.timeout(TIMEOUT).send().await.map_err(silent)?;
         let body = bounded(checked(answer).await?).await?;
         self.travel().await;
         serde_json::from_slice(&body).map_err(|error| LinkFault::Silent(format!("its answer does not read: {error}")))
@@ -131,7 +133,7 @@ impl Link {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, session: Option<&Session>) -> Result<T, LinkFault> {
-        self.read(self.request(Method::GET, path, session), Duration::ZERO).await
+        self.read(self.request(Method::GET, path, session)).await
     }
 
     async fn post<T: DeserializeOwned>(
@@ -140,7 +142,7 @@ impl Link {
         session: Option<&Session>,
         body: &impl Serialize,
     ) -> Result<T, LinkFault> {
-        self.read(self.request(Method::POST, path, session).json(body), Duration::ZERO).await
+        self.read(self.request(Method::POST, path, session).json(body)).await
     }
 
     /// Contract and terms.
@@ -188,15 +190,12 @@ impl Link {
         Ok(Session(word.to_owned()))
     }
 
-    /// What waits for the client; waits itself where that is what was seen.
+    /// The mailbox whenever it has news, a line of JSON each.
     ///
     /// # Errors
     /// The hub's refusal, or no answer.
-    pub async fn mailbox(&self, session: &Session, seen: Option<B256>) -> Result<Mailbox, LinkFault> {
-        let mut query = vec![("wait", LONGEST_POLL.as_secs().to_string())];
-        query.extend(seen.map(|seen| ("seen", seen.to_string())));
-        let request = self.request(Method::GET, "/mailbox", Some(session)).query(&query);
-        self.read(request, LONGEST_POLL).await
+    pub async fn follow(&self, session: &Session) -> Result<Lines, LinkFault> {
+        self.lines("/mailbox?follow=true", session, ANSWER).await
     }
 
     /// Where the channel stands.
@@ -231,15 +230,21 @@ impl Link {
         self.get(&format!("/retrievePaymentReceipt/{token}"), Some(session)).await
     }
 
-    /// Listens to the stream.
+    /// Words of the stream, a line of JSON each.
     ///
     /// # Errors
     /// The hub's refusal, or no answer.
-    pub async fn listen(&self, session: &Session) -> Result<Response, LinkFault> {
-        let request = self.request(Method::GET, "/stream", Some(session));
+    pub async fn listen(&self, session: &Session) -> Result<Lines, LinkFault> {
+        self.lines("/stream", session, WORD).await
+    }
+
+    async fn lines(&self, path: &str, session: &Session, longest: usize) -> Result<Lines, LinkFault> {
+        self.travel().await;
+        let request = self.request(Method::GET, path, Some(session));
         let answer = tokio::time::timeout(TIMEOUT, request.send()).await;
         let answer = answer.map_err(|_| LinkFault::Silent("no answer in time".to_owned()))?;
-        checked(answer.map_err(|error| LinkFault::Silent(error.without_url().to_string()))?).await
+        let answer = checked(answer.map_err(|error| LinkFault::Silent(error.without_url().to_string()))?).await?;
+        Ok(Lines { answer, rest: vec![], longest, delay: self.delay })
     }
 
     /// Says something to another channel's client, at whichever replica it listens.
@@ -256,6 +261,37 @@ impl Link {
             self.turn();
         }
         Err(last.unwrap_or_else(|| LinkFault::Silent("no replica".to_owned())))
+    }
+}
+
+/// What a hub says line by line, for as long as it does.
+pub struct Lines {
+    answer: Response,
+    /// Bytes that no line has ended yet.
+    rest: Vec<u8>,
+    longest: usize,
+    delay: Duration,
+}
+
+impl Lines {
+    /// The next line that says something; none once it has ended, has been silent for too long, or says too much.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                if let Ok(said) = serde_json::from_slice(&line) {
+                    if !self.delay.is_zero() {
+                        tokio::time::sleep(self.delay).await;
+                    }
+                    return Some(said);
+                }
+            } else if self.rest.len() > self.longest {
+                return None;
+            } else {
+                let chunk = tokio::time::timeout(SILENCE, self.answer.chunk()).await.ok()?.ok()??;
+                self.rest.extend_from_slice(&chunk);
+            }
+        }
     }
 }
 

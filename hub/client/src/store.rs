@@ -1,10 +1,10 @@
 //! What a client has stored, before it says anything: one SQLite file, durable at each commit.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::B256;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tarefa_chain::Flight;
@@ -50,11 +50,36 @@ pub(crate) type Row = (String, Vec<u8>, Vec<u8>);
 /// A client's store.
 #[derive(Debug)]
 pub struct Store {
-    inner: Mutex<(Connection, Points)>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    points: Points,
+    /// Changes wait for [`Store::release`].
+    held: bool,
 }
 
 /// What one transaction reads and writes.
-pub struct Tx<'a>(Transaction<'a>);
+pub struct Tx<'a>(&'a Connection);
+
+impl Inner {
+    fn begin(&self) -> Result<(), ClientFault> {
+        // Changes that wait have begun it already.
+        if self.connection.is_autocommit() {
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), ClientFault> {
+        self.points.before();
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.points.after();
+        Ok(())
+    }
+}
 
 impl Store {
     /// Opens a store, and makes or migrates its tables.
@@ -87,22 +112,48 @@ impl Store {
             connection
                 .execute_batch(&format!("BEGIN IMMEDIATE; {statements}; PRAGMA user_version = {next}; COMMIT"))?;
         }
-        Ok(Self { inner: Mutex::new((connection, Points::from_environment())) })
+        let inner = Inner { connection, points: Points::from_environment(), held: false };
+        Ok(Self { inner: Mutex::new(inner) })
     }
 
-    /// Changes something in one transaction: all of it is durable afterwards, or nothing.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes something in one transaction: all of it is durable afterwards, or nothing. While changes are held they are one transaction:
+    /// where one fails nothing of it is kept, and whoever holds them must begin again from what is stored.
     ///
     /// # Errors
     /// The change's own, or that nothing could be kept.
     pub fn commit<T>(&self, change: impl FnOnce(&Tx<'_>) -> Result<T, ClientFault>) -> Result<T, ClientFault> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let (connection, points) = &mut *inner;
-        let tx = Tx(connection.transaction_with_behavior(TransactionBehavior::Immediate)?);
-        let done = change(&tx)?;
-        points.before();
-        tx.0.commit()?;
-        points.after();
-        Ok(done)
+        let mut inner = self.inner();
+        inner.begin()?;
+        let done = change(&Tx(&inner.connection)).and_then(|done| {
+            if !inner.held {
+                inner.end()?;
+            }
+            Ok(done)
+        });
+        if done.is_err() && !inner.connection.is_autocommit() {
+            inner.connection.prepare_cached("ROLLBACK")?.execute([])?;
+        }
+        done
+    }
+
+    /// From now on changes are durable only once they are released: one flush of the disk for all of them. Nothing may be said meanwhile
+    /// that they are about.
+    pub fn hold(&self) {
+        self.inner().held = true;
+    }
+
+    /// Makes what was held durable.
+    ///
+    /// # Errors
+    /// Where nothing of it could be kept.
+    pub fn release(&self) -> Result<(), ClientFault> {
+        let mut inner = self.inner();
+        inner.held = false;
+        if inner.connection.is_autocommit() { Ok(()) } else { inner.end() }
     }
 
     /// Reads something.
@@ -110,9 +161,7 @@ impl Store {
     /// # Errors
     /// Where it cannot be read.
     pub fn read<T>(&self, read: impl FnOnce(&Tx<'_>) -> Result<T, ClientFault>) -> Result<T, ClientFault> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let tx = Tx(inner.0.transaction()?);
-        read(&tx)
+        read(&Tx(&self.inner().connection))
     }
 }
 

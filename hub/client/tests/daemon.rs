@@ -16,7 +16,11 @@ fn open(deposit: u128, collateral: u128) -> Request {
 
 /// Alice and Bob with open channels.
 async fn open_town() -> Town {
-    let mut town = Town::new().await;
+    opened(Town::new().await).await
+}
+
+/// Both have a channel.
+async fn opened(mut town: Town) -> Town {
     town.start("alice").await;
     town.start("bob").await;
     town.ask("alice", open(100_000, 0)).await.expect("it opens");
@@ -178,6 +182,17 @@ async fn orders_in_vain_hold_up_neither_what_is_settled_nor_the_channel() {
     let token = pay(&town, 2000, false).await;
     town.ask("alice", Request::AwaitPayment { token }).await.expect("and the channel goes on");
     assert!(settled, "it did not wait for the end of the orders");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_comes_before_the_answer_to_its_proposal_is_not_lost() {
+    let town = opened(Town::answering_after(Duration::from_millis(400)).await).await;
+    for amount in [1000, 2000] {
+        let begun = std::time::Instant::now();
+        let token = pay(&town, amount, false).await;
+        town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrives");
+        assert!(begun.elapsed() < Duration::from_secs(5), "without a wait for the mailbox to be shown again");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,20 +1,26 @@
 //! The rows of one transaction.
 
 use std::cell::RefCell;
+use std::hash::Hash;
+use std::sync::Arc;
 
 use alloy_primitives::B256;
 use tarefa_channel::chain::{Chain, Ctx};
-use tarefa_channel::hub::{Accepted, Answer, HubChannel, HubToken, Invoice, Proposal, Refusal, Rows, Stage, propose};
+use tarefa_channel::hub::{Accepted, Decided, HubChannel, HubToken, Invoice, Proposal, Refusal, Rows, Stage, decide};
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::{Recover, Signer};
 use tarefa_channel::{ChannelId, Time, TokenId, window};
 
+use super::cache::{Cache, Kept, Waiting};
+use super::seal::{HubKey, Sealed, Unsigned, seal};
 use super::sql::{Cell, Sql};
 use super::{StoreError, row};
 
 /// What one transaction sees and writes.
 pub struct Book<'a> {
     sql: &'a dyn Sql,
+    cache: &'a Cache,
+    unsigned: RefCell<Vec<Unsigned>>,
 }
 
 fn bytes(hash: &B256) -> Cell<'_> {
@@ -30,16 +36,41 @@ fn stage(token: &HubToken) -> i64 {
     }
 }
 
+/// In whose mailbox a token is.
+fn addressee(token: &HubToken) -> Option<ChannelId> {
+    match token.stage {
+        Stage::Granted => token.token.payee_channel(),
+        Stage::Attached { .. } | Stage::Declined(_) => Some(token.token.payer_channel),
+        Stage::Landed(_) => None,
+    }
+}
+
 /// Nothing waits for it.
 const LANDED: i64 = 0;
-/// It waits for its payee.
+/// It waits for its payee. Queries and indexes have these numbers in their text.
 const PROMISED: i64 = 1;
 /// What the payee did with it waits for its payer.
 const SHOWN: i64 = 2;
 
 impl<'a> Book<'a> {
-    pub(super) fn new(sql: &'a dyn Sql) -> Self {
-        Self { sql }
+    pub(super) fn new(sql: &'a dyn Sql, cache: &'a Cache) -> Self {
+        Self { sql, cache, unsigned: RefCell::default() }
+    }
+
+    /// A row that was read or changed before, or as the database has it.
+    fn row<K: Hash + Ord + Copy, V: Clone>(
+        kept: &Kept<K, V>,
+        key: K,
+        read: impl FnOnce() -> Result<Option<V>, StoreError>,
+    ) -> Result<Option<V>, StoreError> {
+        if let Some(found) = kept.get(&key) {
+            return Ok(Some(found));
+        }
+        let found = read()?;
+        if let Some(row) = &found {
+            kept.read(key, row.clone());
+        }
+        Ok(found)
     }
 
     fn body(&self, query: &'static str, keys: &[Cell<'_>]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -62,8 +93,10 @@ impl<'a> Book<'a> {
     /// # Errors
     /// Where it cannot be read.
     pub fn channel(&self, id: ChannelId) -> Result<Option<HubChannel>, StoreError> {
-        let body = self.body("SELECT body FROM channel WHERE id = $1", &[bytes(&id.0)])?;
-        body.map(|body| row::read(&body, "channel")).transpose()
+        Self::row(&self.cache.channels, id, || {
+            let body = self.body("SELECT body FROM channel WHERE id = $1", &[bytes(&id.0)])?;
+            body.map(|body| row::read(&body, "channel")).transpose()
+        })
     }
 
     /// Begins a channel that the chain shows; one that is there stays as it is. Whether it is new.
@@ -73,7 +106,7 @@ impl<'a> Book<'a> {
     pub fn open_channel(&self, channel: &HubChannel) -> Result<bool, StoreError> {
         let new = self.channel(channel.id)?.is_none();
         if new {
-            self.put_channel(channel)?;
+            self.put_channel(channel);
         }
         Ok(new)
     }
@@ -114,15 +147,8 @@ impl<'a> Book<'a> {
     }
 
     /// Keeps a channel as it is now.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub fn put_channel(&self, channel: &HubChannel) -> Result<(), StoreError> {
-        self.sql.run(
-            "INSERT INTO channel (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-            &[bytes(&channel.id.0), Cell::Bytes(&row::write(channel))],
-        )?;
-        Ok(())
+    pub fn put_channel(&self, channel: &HubChannel) {
+        self.cache.channels.put(channel.id, channel.clone());
     }
 
     /// A token.
@@ -130,19 +156,10 @@ impl<'a> Book<'a> {
     /// # Errors
     /// Where it cannot be read.
     pub fn token(&self, id: TokenId) -> Result<Option<HubToken>, StoreError> {
-        let body = self.body("SELECT body FROM token WHERE id = $1", &[bytes(&id.0)])?;
-        body.map(|body| row::read(&body, "token")).transpose()
-    }
-
-    fn put_token(&self, token: &HubToken) -> Result<(), StoreError> {
-        let (payer, payee, body) = (&token.token.payer_channel.0, &token.token.payee, row::write(token));
-        let (claim_by, stage) = (time(token.token.claim_by), Cell::Number(stage(token)));
-        self.sql.run(
-            "INSERT INTO token (id, payer, payee, claim_by, stage, body) VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (id) DO UPDATE SET stage = excluded.stage, body = excluded.body",
-            &[bytes(&token.id().0), bytes(payer), bytes(payee), claim_by, stage, Cell::Bytes(&body)],
-        )?;
-        Ok(())
+        Self::row(&self.cache.tokens, id, || {
+            let body = self.body("SELECT body FROM token WHERE id = $1", &[bytes(&id.0)])?;
+            body.map(|body| row::read(&body, "token")).transpose()
+        })
     }
 
     fn tokens(&self, query: &'static str, keys: &[Cell<'_>]) -> Result<Vec<HubToken>, StoreError> {
@@ -157,23 +174,29 @@ impl<'a> Book<'a> {
         self.tokens("SELECT body FROM token WHERE payer = $1 AND stage > 0 ORDER BY id", &[bytes(&payer.0)])
     }
 
-    /// The tokens that a channel earns with, those too that its payers have landed.
-    ///
-    /// # Errors
-    /// Where one cannot be read.
-    pub fn paid_to(&self, payee: ChannelId) -> Result<Vec<HubToken>, StoreError> {
-        self.tokens("SELECT body FROM token WHERE payee = $1 ORDER BY id", &[bytes(&payee.0)])
-    }
-
     /// What waits for a channel's client: tokens for a payee, and what payees did with the tokens of a payer.
     ///
     /// # Errors
     /// Where one cannot be read.
     pub fn letters(&self, channel: ChannelId) -> Result<(Vec<HubToken>, Vec<HubToken>), StoreError> {
-        let find = |query, stage| self.tokens(query, &[bytes(&channel.0), Cell::Number(stage)]);
-        let promised = find("SELECT body FROM token WHERE payee = $1 AND stage = $2 ORDER BY id", PROMISED)?;
-        let shown = find("SELECT body FROM token WHERE payer = $1 AND stage = $2 ORDER BY id", SHOWN)?;
-        Ok((promised, shown))
+        let query = "SELECT body FROM token WHERE payee = $1 AND stage = 1 ORDER BY id";
+        let promised = self.waiting(&self.cache.promised, channel, query)?;
+        // The index is of all that wait.
+        let query = "SELECT body FROM token WHERE payer = $1 AND stage > 0 AND stage = 2 ORDER BY id";
+        Ok((promised, self.waiting(&self.cache.shown, channel, query)?))
+    }
+
+    fn waiting(&self, kept: &Waiting, channel: ChannelId, query: &'static str) -> Result<Vec<HubToken>, StoreError> {
+        if let Some(ids) = kept.get(channel) {
+            return ids.into_iter().filter_map(|id| self.token(id).transpose()).collect();
+        }
+        let found = self.tokens(query, &[bytes(&channel.0)])?;
+        // What is not written yet is not found.
+        if self.cache.tokens.is_clean() {
+            kept.fill(channel, found.iter().map(HubToken::id));
+            found.iter().for_each(|row| self.cache.tokens.read(row.id(), row.clone()));
+        }
+        Ok(found)
     }
 
     /// Channels with tokens that must be claimed before a time.
@@ -196,9 +219,11 @@ impl<'a> Book<'a> {
     /// # Errors
     /// Where it cannot be read.
     pub fn invoice(&self, payee: ChannelId, invoice: B256) -> Result<Option<Invoice>, StoreError> {
-        let query = "SELECT body FROM invoice WHERE payee = $1 AND invoice = $2";
-        let body = self.body(query, &[bytes(&payee.0), bytes(&invoice)])?;
-        body.map(|body| row::read(&body, "invoice")).transpose()
+        Self::row(&self.cache.invoices, (payee, invoice), || {
+            let query = "SELECT body FROM invoice WHERE payee = $1 AND invoice = $2";
+            let body = self.body(query, &[bytes(&payee.0), bytes(&invoice)])?;
+            body.map(|body| row::read(&body, "invoice")).transpose()
+        })
     }
 
     /// Registers an invoice. One that is there stays as it is: registering twice does not make a used one new.
@@ -213,22 +238,13 @@ impl<'a> Book<'a> {
         Ok(made == 1)
     }
 
-    fn use_invoice(&self, payee: ChannelId, invoice: B256, token: TokenId) -> Result<(), StoreError> {
-        let Some(mut found) = self.invoice(payee, invoice)? else { return Ok(()) };
-        found.used = Some(token);
-        self.sql.run(
-            "UPDATE invoice SET body = $1 WHERE payee = $2 AND invoice = $3",
-            &[Cell::Bytes(&row::write(&found)), bytes(&payee.0), bytes(&invoice)],
-        )?;
-        Ok(())
-    }
-
     /// Forgets tokens and invoices whose last deadline is before a time and that nobody can ask about any more: their payers are done with
     /// them, and their payees have consumed their sequences. A bounded number at a time.
     ///
     /// # Errors
     /// Where they cannot be removed.
     pub fn forget(&self, before: Time) -> Result<usize, StoreError> {
+        self.seal()?;
         let query = "SELECT body FROM token WHERE claim_by < $1 AND stage = 0 ORDER BY claim_by LIMIT 1000";
         let mut forgotten = 0;
         for token in self.tokens(query, &[time(before)])? {
@@ -238,38 +254,79 @@ impl<'a> Book<'a> {
             }
         }
         let invoices = self.sql.run("DELETE FROM invoice WHERE expires < $1", &[time(before)])?;
+        self.cache.forget();
         Ok(forgotten + invoices)
     }
 
-    /// Decides a proposal over these rows and writes what was accepted. The answer may leave after the commit, not before. With it, the
-    /// channels that it has changed.
+    /// Decides a proposal over these rows and keeps what was accepted. The answer is there after the commit. With it, the channels that have
+    /// something in their mailboxes by it.
     ///
     /// # Errors
-    /// Where a row cannot be read or written: then nothing is decided.
+    /// Where a row cannot be read: then nothing is decided.
     pub fn decide<C: Chain, K: Signer + Recover>(
         &self,
         proposal: &Proposal,
         ctx: &Ctx<'_, C, K, Every>,
-    ) -> Result<Result<(Answer, Vec<ChannelId>), Refusal>, StoreError> {
+        key: &HubKey,
+    ) -> Result<Result<(Sealed, Vec<ChannelId>), Refusal>, StoreError> {
         let reader = Reader { book: self, fault: RefCell::new(None) };
-        let decided = propose(&reader, proposal, ctx);
+        let decided = decide(&reader, proposal, ctx);
         if let Some(fault) = reader.fault.into_inner() {
             return Err(fault);
         }
-        let Accepted { channels, tokens, invoices, answer } = match decided {
-            Ok(accepted) => accepted,
+        let Decided { accepted: Accepted { channels, tokens, invoices, answer }, digests } = match decided {
+            Ok(decided) => decided,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        for channel in &channels {
-            self.put_channel(channel)?;
+        let addressees = tokens.iter().filter_map(addressee).collect();
+        channels.into_iter().for_each(|channel| self.cache.channels.put(channel.id, channel));
+        tokens.into_iter().for_each(|token| self.cache.put_token(token));
+        for (payee, name, token) in invoices {
+            if let Some(found) = self.invoice(payee, name)? {
+                self.cache.invoices.put((payee, name), Invoice { used: Some(token), ..found });
+            }
         }
-        for token in &tokens {
-            self.put_token(token)?;
+        if digests.is_empty() {
+            return Ok(Ok((Sealed::of(answer), addressees)));
         }
-        for (payee, invoice, token) in invoices {
-            self.use_invoice(payee, invoice, token)?;
-        }
-        Ok(Ok((answer, channels.iter().map(|channel| channel.id).collect())))
+        let (channel, seq, sealed) = (proposal.state.channel, proposal.state.seq, Sealed::default());
+        let (key, domain) = (Arc::clone(key), *ctx.domain);
+        self.unsigned.borrow_mut().push(Unsigned {
+            channel,
+            seq,
+            answer,
+            digests,
+            key,
+            domain,
+            sealed: sealed.clone(),
+        });
+        Ok(Ok((sealed, addressees)))
+    }
+
+    /// Signs what was decided, and writes every row that has changed: the end of a transaction, before its commit.
+    pub(super) fn seal(&self) -> Result<(), StoreError> {
+        seal(self.unsigned.take(), |channel, seq, answer| {
+            self.cache.channels.change(&channel, |row| row.signed(seq, &answer.word));
+            for (grant, hub) in &answer.grants {
+                self.cache.tokens.change(&grant.token, |row| row.hub = hub.clone());
+            }
+        });
+        let put = "INSERT INTO channel (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body";
+        self.cache
+            .channels
+            .write(|id, row| self.sql.run(put, &[bytes(&id.0), Cell::Bytes(&row::write(row))]).map(drop))?;
+        let put = "INSERT INTO token (id, payer, payee, claim_by, stage, body) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (id) DO UPDATE SET stage = excluded.stage, body = excluded.body";
+        self.cache.tokens.write(|id, row| {
+            let (payer, payee, body) = (&row.token.payer_channel.0, &row.token.payee, row::write(row));
+            let (claim_by, stage) = (time(row.token.claim_by), Cell::Number(stage(row)));
+            let cells = [bytes(&id.0), bytes(payer), bytes(payee), claim_by, stage, Cell::Bytes(&body)];
+            self.sql.run(put, &cells).map(drop)
+        })?;
+        let put = "UPDATE invoice SET body = $1 WHERE payee = $2 AND invoice = $3";
+        self.cache.invoices.write(|(payee, name), row| {
+            self.sql.run(put, &[Cell::Bytes(&row::write(row)), bytes(&payee.0), bytes(&name)]).map(drop)
+        })
     }
 }
 

@@ -131,6 +131,28 @@ async fn a_payment_from_login_to_receipt() {
     assert_eq!(status, 404, "a receipt is its payer's");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_the_mailbox_is_told_of_each_letter_once() {
+    let mut served = Served::new().await;
+    let bob = served.session("bob").await;
+    let request = served.client.get(format!("{}/mailbox?follow=true", served.url)).bearer_auth(&bob);
+    let mut lines = request.send().await.expect("an answer");
+    let mut line = async || {
+        let read = tokio::time::timeout(Duration::from_secs(8), lines.chunk()).await.expect("a line in time");
+        read.expect("it reads").expect("it goes on")
+    };
+    assert_eq!(line().await.as_ref(), b"\n", "it is heard at once");
+    let token = served.town.token(100, 1);
+    let proposal = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    let begun = Instant::now();
+    served.proposes(&proposal).await;
+    let mailbox: Mailbox = serde_json::from_slice(&line().await).expect("a mailbox");
+    assert!(begun.elapsed() < Duration::from_secs(4), "with the commit, not with the beat");
+    assert!(matches!(mailbox.letters.as_slice(), [Letter::Token(promise)] if promise.token == token));
+    assert_eq!(line().await.as_ref(), b"\n", "what it has shown it does not show again for a while");
+    assert_eq!(served.get("/mailbox?follow=true", "").await.0, 401);
+}
+
 #[tokio::test]
 async fn strangers_and_late_logins_learn_nothing() {
     let served = Served::new().await;
@@ -178,7 +200,7 @@ async fn refusals_have_their_status_and_conflicts_show_the_newest_state() {
     nowhere.state.channel = tarefa_channel::ChannelId(B256::ZERO);
     assert_eq!(served.post("/sendPropose", "", &nowhere).await.0, 404);
     let (status, _) = served.post("/sendPropose", "", &json!({ "state": 1 })).await;
-    assert_eq!(status, 422);
+    assert_eq!(status, 400);
     let (status, _) = served.post("/sendPropose", "", &json!({ "state": "x".repeat(300_000) })).await;
     assert_eq!(status, 413);
 }

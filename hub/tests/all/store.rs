@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
+use tarefa_channel::contract::HubWord;
 use tarefa_channel::hub::{Invoice, Refusal, Stage};
 use tarefa_channel::message::{Op, OpKind};
 use tarefa_channel::{Amount, Time};
@@ -32,9 +33,10 @@ async fn a_payment_goes_through_the_store_and_is_there_after_a_restart() {
     let mut town = Town::again(store).await;
     assert_eq!((town.channel("alice").await, town.channel("bob").await), (before_alice, before_bob));
     let token = token.id();
-    let (payer, payee) = (town.id("alice"), town.id("bob"));
-    let found = town.store.transact(move |book| Ok((book.paid_by(payer)?, book.paid_to(payee)?))).await.expect("rows");
-    assert_eq!((found.0[0].id(), found.1[0].id(), found.0.len()), (token, token, 1));
+    let payer = town.id("alice");
+    let (paying, letters) =
+        town.store.transact(move |book| Ok((book.paid_by(payer)?, book.letters(payer)?))).await.expect("rows");
+    assert_eq!((paying[0].id(), paying.len(), letters.1[0].id(), letters.0.len()), (token, 1, token, 0));
     assert!(town.refuses_a_second_use_of_its_invoice().await, "the invoice is used after the restart too");
 }
 
@@ -69,7 +71,7 @@ async fn many_requests_share_a_commit_and_each_is_decided_after_the_one_before()
                 let raise = store.transact(move |book| {
                     let mut channel = book.channel(id)?.expect("it is there");
                     channel.unsettled.0 += 1;
-                    book.put_channel(&channel)?;
+                    book.put_channel(&channel);
                     Ok(channel.unsettled.0)
                 });
                 raise.await.expect("it is kept")
@@ -94,7 +96,8 @@ async fn what_fails_or_panics_leaves_nothing_and_takes_nobody_along() {
     let spoils = move |book: &tarefa_hub::store::Book<'_>| {
         let mut channel = book.channel(id)?.expect("it is there");
         channel.unsettled = Amount(7);
-        book.put_channel(&channel)
+        book.put_channel(&channel);
+        Ok::<(), StoreError>(())
     };
     let fails = store.transact(move |book| {
         spoils(book)?;
@@ -113,6 +116,63 @@ async fn what_fails_or_panics_leaves_nothing_and_takes_nobody_along() {
     assert!(matches!(panicked, Err(StoreError::Panic)), "{panicked:?}");
     assert!(worked.expect("it is kept"), "registered");
     assert_eq!(town.channel("alice").await.unsettled, Amount(0));
+}
+
+#[tokio::test]
+async fn one_signature_covers_all_that_a_commit_decides() {
+    let mut town = Town::new(Store::in_memory().expect("it opens")).await;
+    let token = town.token(100, 1);
+    let pays = town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    let leaves = town.proposes("bob", vec![Op::of(OpKind::OutClient, Amount(20))], vec![]);
+    let before = town.store.commits();
+    let (paid, left) = tokio::join!(town.decides(&pays), town.decides(&leaves));
+    let (paid, left) = (paid.expect("it signs"), left.expect("it signs both"));
+    assert_eq!(town.store.commits() - before, 1);
+    let (HubWord::Grant(grant, granted), HubWord::State(signed)) = (&paid.word, &left.word) else {
+        panic!("{paid:?} {left:?}")
+    };
+    assert_eq!((granted.signature, granted.proof.len()), (signed.signature, 1));
+    assert_ne!(granted.proof, signed.proof);
+    // What is stored is what was answered, though the token's promise has changed Bob's row after his state.
+    let row = town.row_of(&token).await;
+    assert_eq!((row.grant, row.hub), (*grant, granted.clone()));
+    for (name, answer) in [("alice", &paid), ("bob", &left)] {
+        let newest = town.channel(name).await.newest.expect("a state");
+        assert_eq!(newest.hub, answer.word);
+    }
+    assert_eq!(town.channel("bob").await.reserved, Amount(100));
+    assert_eq!(town.decides(&leaves).await.expect("again"), left, "the same answer, with its proof");
+    town.answered("alice", &paid);
+    town.answered("bob", &left);
+}
+
+#[tokio::test]
+async fn letters_are_the_same_from_memory_and_from_the_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("hub");
+    let mut town = Town::new(Store::open(&path).expect("it opens")).await;
+    let ids = [town.id("alice"), town.id("bob")];
+    let mut seen = vec![];
+    let token = town.token(100, 1);
+    let look = |store: Store| async move {
+        let mut all = vec![];
+        for id in ids {
+            let (promised, shown) = store.read(move |book| book.letters(id)).await.expect("it reads");
+            all.push((promised, shown));
+        }
+        all
+    };
+    seen.push(look(town.store.clone()).await);
+    town.pays(&token).await;
+    seen.push(look(town.store.clone()).await);
+    let row = town.row_of(&token).await;
+    town.attaches(&token, &row).await;
+    seen.push(look(town.store.clone()).await);
+    let count = |at: usize| seen[at].iter().map(|(promised, shown)| (promised.len(), shown.len())).collect::<Vec<_>>();
+    assert_eq!((count(0), count(1), count(2)), (vec![(0, 0); 2], vec![(0, 0), (1, 0)], vec![(0, 1), (0, 0)]));
+    drop(town);
+    let again = look(Store::open(&path).expect("it opens again")).await;
+    assert_eq!(again, seen[2]);
 }
 
 #[tokio::test]
@@ -137,18 +197,17 @@ async fn nothing_is_answered_where_nothing_can_be_written() {
 async fn a_store_that_is_newer_or_broken_is_refused_by_name() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("hub");
-    let town = Town::new(Store::open(&path).expect("it opens")).await;
-    let id = town.id("alice");
+    let id = Town::new(Store::open(&path).expect("it opens")).await.id("alice");
     let raw = rusqlite::Connection::open(&path).expect("a second look");
     raw.execute("UPDATE channel SET body = x'0102'", []).expect("broken");
+    let mut town = Town::again(Store::open(&path).expect("rows are read when they are needed")).await;
     let fault = town.store.transact(move |book| book.channel(id)).await.expect_err("unreadable");
     assert!(fault.to_string().contains("unreadable channel"), "{fault}");
     // A machine that asks for such a row decides nothing.
     raw.execute("UPDATE channel SET body = x''", []).expect("broken");
-    let mut other = town;
-    let token = other.token(1, 1);
-    let proposal = other.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
-    let fault = other.tries(&proposal).await.expect_err("nothing is decided");
+    let token = town.token(1, 1);
+    let proposal = town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    let fault = town.tries(&proposal).await.expect_err("nothing is decided");
     assert!(fault.to_string().contains("unreadable channel"), "{fault}");
     raw.pragma_update(None, "user_version", 99).expect("newer");
     let fault = Store::open(&path).expect_err("newer");

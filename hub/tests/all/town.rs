@@ -1,5 +1,7 @@
 //! Alice, Bob and a hub over a real store, with a chain that nobody moves.
 
+use std::sync::Arc;
+
 use alloy_primitives::{Address, B256, keccak256};
 use tarefa_chain::{Event, Head, Key, OwnClock, View};
 use tarefa_channel::chain::Ctx;
@@ -13,7 +15,7 @@ use tarefa_channel::rules::Every;
 use tarefa_channel::sign::Signer as _;
 use tarefa_channel::terms::Terms;
 use tarefa_channel::{Amount, ChannelId, Seq, Time};
-use tarefa_hub::store::{Store, StoreError};
+use tarefa_hub::store::{HubKey, Store, StoreError};
 
 pub const CHAIN: u64 = 31_337;
 pub const CONTRACT: Address = Address::repeat_byte(0xcc);
@@ -77,7 +79,10 @@ impl Town {
     pub async fn new(store: Store) -> Self {
         let rows = [("alice", 1000, 50), ("bob", 30, 400)]
             .map(|(name, client, hub)| HubChannel::opened(owner(name), 0, id(name), Amount(client), Amount(hub)));
-        let written = store.transact(move |book| rows.iter().try_for_each(|row| book.put_channel(row)));
+        let written = store.transact(move |book| {
+            rows.iter().for_each(|row| book.put_channel(row));
+            Ok(())
+        });
         written.await.expect("they are kept");
         Self::again(store).await
     }
@@ -141,11 +146,15 @@ impl Town {
     pub async fn tries(&self, proposal: &Proposal) -> Result<Result<Answer, Refusal>, StoreError> {
         let (view, domain, proposal) = (self.view.clone(), self.domain, proposal.clone());
         let decided = self.store.transact(move |book| {
-            let keys = key("hub");
-            let ctx = Ctx { chain: &view, keys: &keys, terms: &TERMS, domain: &domain, rules: Every };
-            Ok(book.decide(&proposal, &ctx)?.map(|(answer, _)| answer))
+            let keys = Arc::new(key("hub"));
+            let signer: HubKey = Arc::clone(&keys) as HubKey;
+            let ctx = Ctx { chain: &view, keys: &*keys, terms: &TERMS, domain: &domain, rules: Every };
+            Ok(book.decide(&proposal, &ctx, &signer)?.map(|(sealed, _)| sealed))
         });
-        decided.await
+        match decided.await? {
+            Ok(sealed) => Ok(Ok(sealed.open()?)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     pub async fn decides(&self, proposal: &Proposal) -> Result<Answer, Refusal> {
@@ -167,10 +176,15 @@ impl Town {
         let ops = vec![Op::on(OpKind::Detach, token.id(), token.cost().expect("small"))];
         let proposal = self.proposes("alice", ops, vec![token.clone()]);
         let answer = self.decides(&proposal).await.expect("the hub signs");
-        let keys = key("alice");
-        let mut alice = self.alice.clone();
-        alice.answered(&answer, &self.ctx(&keys)).expect("it is the answer");
-        self.alice = alice;
+        self.answered("alice", &answer);
+    }
+
+    /// A client takes the hub's answer.
+    pub fn answered(&mut self, name: &str, answer: &Answer) {
+        let keys = key(name);
+        let mut client = if name == "alice" { self.alice.clone() } else { self.bob.clone() };
+        client.answered(answer, &self.ctx(&keys)).expect("it is the answer");
+        *(if name == "alice" { &mut self.alice } else { &mut self.bob }) = client;
     }
 
     /// Bob counts on it and takes it.
@@ -181,9 +195,7 @@ impl Town {
         self.bob = bob;
         let proposal = self.proposes("bob", vec![Op::on(OpKind::Attach, token.id(), token.value)], vec![]);
         let answer = self.decides(&proposal).await.expect("the hub signs");
-        let mut bob = self.bob.clone();
-        bob.answered(&answer, &self.ctx(&keys)).expect("it is the answer");
-        self.bob = bob;
+        self.answered("bob", &answer);
     }
 
     /// Another token for the invoice that is used; by a client whose store knows the state.

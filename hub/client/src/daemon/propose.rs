@@ -57,6 +57,7 @@ impl Daemon {
             Ok(()) => Ok(()),
         };
         stored?;
+        self.store.release()?;
         self.post();
         Ok(())
     }

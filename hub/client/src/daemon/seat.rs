@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::B256;
 use serde_json::Value;
 use tarefa_chain::Key;
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::sign::Signer as _;
 use tarefa_channel::{ChannelId, Time};
-use tarefa_hub::{Login, Word};
+use tarefa_hub::Login;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
@@ -18,12 +17,6 @@ use crate::link::{Link, LinkFault, Session};
 
 /// How long before a hub that did not answer is asked again.
 const REST: Duration = Duration::from_millis(500);
-
-/// A stream says something at least so often (the hub's beat is shorter): after that it is begun again.
-const STREAM_SILENCE: Duration = Duration::from_secs(12);
-
-/// The longest line of a stream: the hub takes words of four kB.
-const LINE: usize = 16 << 10;
 
 /// A place at the hub. Clones share it.
 #[derive(Clone)]
@@ -105,68 +98,48 @@ impl Seat {
 }
 
 async fn poll(desk: Desk, tell: mpsc::Sender<Input>) {
-    let mut seen: Option<B256> = None;
     let mut seated = false;
-    loop {
-        let found = match desk.session().await {
+    while !tell.is_closed() {
+        let lines = match desk.session().await {
             Ok(session) => {
                 if !std::mem::replace(&mut seated, true) && tell.send(Input::Seated).await.is_err() {
                     return;
                 }
-                desk.link.mailbox(&session, seen).await
+                desk.link.follow(&session).await
             }
             Err(fault) => Err(fault),
         };
-        match found {
-            Ok(mailbox) => {
-                seen = Some(mailbox.at);
-                if !mailbox.letters.is_empty() && tell.send(Input::Mailbox(mailbox)).await.is_err() {
-                    return;
+        match lines {
+            Ok(mut lines) => {
+                while let Some(mailbox) = lines.next().await {
+                    if tell.send(Input::Mailbox(mailbox)).await.is_err() {
+                        return;
+                    }
                 }
             }
-            Err(fault) => {
-                desk.forget(&fault).await;
-                desk.link.turn();
-                // What it knew may be another replica's knowledge: all of it is read again.
-                seen = None;
-                tokio::time::sleep(REST).await;
-            }
-        }
-    }
-}
-
-async fn listen(desk: Desk, tell: mpsc::Sender<Input>) {
-    loop {
-        let stream = match desk.session().await {
-            Ok(session) => desk.link.listen(&session).await,
-            Err(fault) => Err(fault),
-        };
-        match stream {
-            Ok(stream) => read(stream, &tell).await,
             Err(fault) => desk.forget(&fault).await,
         }
-        if tell.is_closed() {
-            return;
-        }
+        desk.link.turn();
         tokio::time::sleep(REST).await;
     }
 }
 
-/// Reads words until the stream ends or falls silent.
-async fn read(mut stream: reqwest::Response, tell: &mpsc::Sender<Input>) {
-    let mut line: Vec<u8> = vec![];
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(STREAM_SILENCE, stream.chunk()).await {
-        for byte in chunk {
-            if byte != b'\n' {
-                line.push(byte);
-            } else if let Ok(word) = serde_json::from_slice::<Word>(&std::mem::take(&mut line))
-                && tell.send(Input::Word(word)).await.is_err()
-            {
-                return;
+async fn listen(desk: Desk, tell: mpsc::Sender<Input>) {
+    while !tell.is_closed() {
+        let lines = match desk.session().await {
+            Ok(session) => desk.link.listen(&session).await,
+            Err(fault) => Err(fault),
+        };
+        match lines {
+            Ok(mut lines) => {
+                while let Some(word) = lines.next().await {
+                    if tell.send(Input::Word(word)).await.is_err() {
+                        return;
+                    }
+                }
             }
+            Err(fault) => desk.forget(&fault).await,
         }
-        if line.len() > LINE {
-            return;
-        }
+        tokio::time::sleep(REST).await;
     }
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, Bytes, U256, keccak256};
+use axum::extract::Request as HttpRequest;
+use axum::middleware::{self, Next};
 use serde_json::{Value, json};
 use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, Watcher, deployment};
 use tarefa_channel::Amount;
@@ -92,6 +94,11 @@ async fn fund(node: &str, account: Address) {
 
 impl Town {
     pub async fn new() -> Self {
+        Self::answering_after(Duration::ZERO).await
+    }
+
+    /// With a hub whose answers to proposals are under way for so long, while its letters are not.
+    pub async fn answering_after(delay: Duration) -> Self {
         let node = chain().await;
         let rpc = Rpc::connect(&node).await.expect("a node");
         let (treasury, signer) = (key("treasury"), key("hub"));
@@ -117,7 +124,14 @@ impl Town {
         tokio::spawn(monitor.run(Duration::from_millis(50)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let router = http::router(hub, http::Limits::default()).into_make_service_with_connect_info::<SocketAddr>();
+        let late = middleware::from_fn(move |request: HttpRequest, next: Next| async move {
+            let proposal = request.uri().path() == "/sendPropose";
+            let answer = next.run(request).await;
+            tokio::time::sleep(if proposal { delay } else { Duration::ZERO }).await;
+            answer
+        });
+        let router = http::router(hub, http::Limits::default()).layer(late);
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, router).await });
         let base = tempfile::tempdir().expect("a directory");
         Self { base, rpc, node, hub: url, deployment, running: BTreeMap::new() }

@@ -78,26 +78,80 @@ pub struct Accepted {
     pub answer: Answer,
 }
 
-/// Decides a proposal. The same state again gets the same answer; another with its number, or on another base, none (rule 15).
+impl Answer {
+    /// Puts the hub's signatures in: of the grants, which count for the state, or of the state alone. `at` gives the one for each of the
+    /// digests that [`Decided`] names.
+    pub fn sign(&mut self, at: impl Fn(usize) -> HubSignature) {
+        for (place, (_, hub)) in self.grants.iter_mut().enumerate() {
+            *hub = at(place);
+        }
+        self.word = match self.grants.first() {
+            Some((grant, hub)) => HubWord::Grant(*grant, hub.clone()),
+            None => HubWord::State(at(0)),
+        };
+    }
+}
+
+/// A proposal that is accepted, and what is left to sign of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// What to write and to answer, once it is signed: until then every new signature in it is zero.
+    pub accepted: Accepted,
+    /// What the hub has to sign; nothing where it only says again what it has said.
+    pub digests: Vec<Digest>,
+}
+
+/// Stands for a signature that is still to be made.
+const UNSIGNED: HubSignature = HubSignature { signature: Signature([0; 64]), proof: vec![] };
+
+/// Decides a proposal and signs what is accepted.
 ///
 /// # Errors
-/// Why not. Nothing has changed, and for [`Refusal::Conflict`] the client is shown the newest state.
+/// As [`decide`].
 pub fn propose<C: Chain, K: Signer + Recover, R: Rules>(
     rows: &impl Rows,
     proposal: &Proposal,
     ctx: &Ctx<'_, C, K, R>,
 ) -> Result<Accepted, Refusal> {
+    let Decided { mut accepted, digests } = decide(rows, proposal, ctx)?;
+    if digests.is_empty() {
+        return Ok(accepted);
+    }
+    let batch = Batches::new(&digests).expect("1 to 64 messages");
+    let signature = ctx.keys.sign(Batch { root: batch.root() }.digest(ctx.domain));
+    accepted.answer.sign(|place| HubSignature { signature, proof: batch.proof(place) });
+    let Accepted { channels, tokens, answer, .. } = &mut accepted;
+    let (id, seq) = (proposal.state.channel, proposal.state.seq);
+    channels.iter_mut().filter(|channel| channel.id == id).for_each(|channel| channel.signed(seq, &answer.word));
+    for (grant, hub) in &answer.grants {
+        tokens.iter_mut().filter(|row| row.id() == grant.token).for_each(|row| row.hub = hub.clone());
+    }
+    Ok(accepted)
+}
+
+/// Decides a proposal. The same state again gets the same answer; another with its number, or on another base, none (rule 15). Signing
+/// is left to the caller, who may have other proposals to sign with it.
+///
+/// # Errors
+/// Why not. Nothing has changed, and for [`Refusal::Conflict`] the client is shown the newest state.
+pub fn decide<C: Chain, K: Signer + Recover, R: Rules>(
+    rows: &impl Rows,
+    proposal: &Proposal,
+    ctx: &Ctx<'_, C, K, R>,
+) -> Result<Decided, Refusal> {
     let state = &proposal.state;
     if !ctx.chain.is_fresh() {
         return Err(Refusal::Blind);
     }
     let mut channel = rows.channel(state.channel).ok_or(Refusal::UnknownChannel)?;
     if let Some(newest) = &channel.newest
-        && newest.state.hash() == state.hash()
+        && newest.state == *state
     {
-        return again(rows, newest, ctx);
+        return Ok(Decided { accepted: again(rows, newest, ctx)?, digests: vec![] });
     }
-    if ctx.keys.recover(state.digest(ctx.domain), &proposal.client) != Some(channel.owner.client) {
+    let hash = state.hash();
+    let digest = ctx.domain.digest(hash.0);
+    if ctx.keys.recover(digest, &proposal.client) != Some(channel.owner.client) {
         return Err(Refusal::Signature);
     }
     if !runs(ctx.chain, &channel) {
@@ -126,10 +180,17 @@ pub fn propose<C: Chain, K: Signer + Recover, R: Rules>(
         return Err(Refusal::Promised);
     }
     channel.position = next;
-    let granted = sign(&mut work, state, ctx);
-    let answer = Answer { state: state.hash(), word: granted.0, grants: granted.1 };
+    let grants = work.grants(hash);
+    let digests = match grants.as_slice() {
+        [] => vec![digest],
+        grants => grants.iter().map(|grant| grant.digest(ctx.domain)).collect(),
+    };
+    let grants = grants.into_iter().map(|grant| (grant, UNSIGNED)).collect();
+    let mut answer = Answer { state: hash, word: HubWord::State(UNSIGNED), grants };
+    answer.sign(|_| UNSIGNED);
+    work.granted(&answer.grants);
     channel.newest = Some(Signed { state: state.clone(), client: proposal.client, hub: answer.word.clone() });
-    Ok(work.finish(channel, answer))
+    Ok(Decided { accepted: work.finish(channel, answer), digests })
 }
 
 /// The same answer: the same digests, signed again where the key that signed them is announced for revocation.
@@ -171,31 +232,6 @@ pub(super) fn trusted_word<C: Chain, K: Signer + Recover, R: Rules>(
         HubWord::Grant(grant, hub) => is_trusted(hub, grant.digest(ctx.domain), ctx),
     };
     if trusted { signed.hub.clone() } else { HubWord::State(sign_alone(signed.state.digest(ctx.domain), ctx)) }
-}
-
-/// One signature for everything in the answer: the grants, which count for the state, or the state alone.
-fn sign<C: Chain, K: Signer + Recover, R: Rules>(
-    work: &mut Work<'_, impl Rows, C, K, R>,
-    state: &State,
-    ctx: &Ctx<'_, C, K, R>,
-) -> (HubWord, Vec<(Grant, HubSignature)>) {
-    let grants = work.grants(state.hash());
-    let digests: Vec<Digest> = if grants.is_empty() {
-        vec![state.digest(ctx.domain)]
-    } else {
-        grants.iter().map(|grant| grant.digest(ctx.domain)).collect()
-    };
-    let batch = Batches::new(&digests).expect("1 to 64 messages");
-    let signature = ctx.keys.sign(Batch { root: batch.root() }.digest(ctx.domain));
-    let at = |index| HubSignature { signature, proof: batch.proof(index) };
-    let granted: Vec<(Grant, HubSignature)> =
-        grants.into_iter().enumerate().map(|(index, grant)| (grant, at(index))).collect();
-    work.granted(&granted);
-    let word = match granted.first() {
-        Some((grant, hub)) => HubWord::Grant(*grant, hub.clone()),
-        None => HubWord::State(at(0)),
-    };
-    (word, granted)
 }
 
 /// A payee says, without a state, that it does not want a token. That binds nobody, so it changes nothing (rule 10).

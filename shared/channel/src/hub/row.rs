@@ -56,6 +56,13 @@ impl HubChannel {
         self.newest.as_ref().map(|signed| &signed.state)
     }
 
+    /// Puts the hub's word on its state of this number in, if that is the newest.
+    pub fn signed(&mut self, seq: Seq, word: &HubWord) {
+        if let Some(newest) = self.newest.as_mut().filter(|newest| newest.state.seq == seq) {
+            newest.hub = word.clone();
+        }
+    }
+
     /// Its number.
     #[must_use]
     pub fn seq(&self) -> Seq {

@@ -270,7 +270,12 @@ async fn idle(args: &BenchHub, dir: &Path) -> Result<()> {
                 HubChannel::opened(owner, 0, ChannelId(id), Amount(1000), Amount(1000))
             })
             .collect();
-        store.transact(move |book| rows.iter().try_for_each(|row| book.put_channel(row))).await?;
+        store
+            .transact(move |book| {
+                rows.iter().for_each(|row| book.put_channel(row));
+                Ok(())
+            })
+            .await?;
     }
     // The last one to leave moves all of it from the log into the file: that is not part of any payment.
     drop(store);
