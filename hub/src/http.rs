@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use alloy_primitives::B256;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,7 +21,6 @@ use tarefa_channel::hub::{Proposal, Refusal};
 use tarefa_channel::{Amount, ChannelId, Time, TokenId};
 
 use crate::hub::{Fault, Hub, LONGEST_POLL, Opening, Refused};
-use crate::mailbox::Bells;
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::relay::Word;
@@ -210,33 +209,56 @@ struct Poll {
 async fn mailbox(State(served): Shared, headers: HeaderMap, Query(poll): Query<Poll>) -> Result<Response, Fault> {
     let channel = served.session(&headers)?;
     if poll.follow {
-        return Ok(Body::from_stream(follow(Arc::clone(&served.hub), channel)).into_response());
+        return Ok(lines(follow(Arc::clone(&served.hub), channel)));
     }
     let found = served.hub.mailbox(channel, poll.seen, Duration::from_secs(poll.wait)).await;
     Ok(Json(found?).into_response())
 }
 
-/// The mailbox of a channel whenever it has news, and now and then an empty line. What is left in it is shown again as often as a poll
-/// would: its reader may not have been able to act on it. Ends with the session, or where the hub cannot say more.
+/// An answer that goes on, a line at a time: nobody on the way should keep it back.
+fn lines(lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Body::from_stream(lines)).into_response()
+}
+
+fn beat() -> Bytes {
+    Bytes::from_static(b"\n")
+}
+
+/// The mailbox of a channel whenever it has news, and now and then an empty line. What is left in it is shown again after a while: its
+/// reader may not have been able to act on it. Ends when somebody else follows it, with the session, or where the hub cannot say more.
 fn follow(hub: Arc<Hub>, channel: ChannelId) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let beat = || Bytes::from_static(b"\n");
     let begun = Instant::now();
+    let ends = hub.follow(channel);
     // The first line at once, so that the reader knows that it is heard.
-    let first = futures_util::stream::once(async move { Ok(beat()) });
-    let lines = futures_util::stream::unfold((None, begun), move |(seen, shown)| {
+    let first = futures_util::stream::once(async { Ok(beat()) });
+    let lines = futures_util::stream::unfold((None, begun, ends), move |(mut seen, mut shown, mut ends)| {
         let hub = Arc::clone(&hub);
         async move {
             if begun.elapsed() > Duration::from_secs(SESSION) {
                 return None;
             }
-            let found = hub.mailbox(channel, seen, BEAT).await.ok()?;
-            let known = seen.is_some_and(|seen| Bells::are_same(seen, found.at)) && shown.elapsed() < LONGEST_POLL;
-            if known || found.letters.is_empty() {
-                return Some((Ok(beat()), (Some(found.at), shown)));
+            if shown.elapsed() > LONGEST_POLL {
+                seen = None;
             }
-            let mut line = serde_json::to_vec(&found).ok()?;
-            line.push(b'\n');
-            Some((Ok(Bytes::from(line)), (Some(found.at), Instant::now())))
+            let news = tokio::select! {
+                _ = &mut ends => return None,
+                news = hub.news(channel, seen, BEAT) => news.ok()?,
+            };
+            let line = match news {
+                Some(found) => {
+                    (seen, shown) = (Some(found.at), Instant::now());
+                    let mut line = serde_json::to_vec(&found).ok()?;
+                    line.push(b'\n');
+                    Bytes::from(line)
+                }
+                None => beat(),
+            };
+            Some((Ok(line), (seen, shown, ends)))
         }
     });
     first.chain(lines)
@@ -253,19 +275,19 @@ async fn listen(State(served): Shared, headers: HeaderMap) -> Result<Response, F
     let channel = served.session(&headers)?;
     let Some(words) = served.hub.relay().listen(channel) else { return Err(limited(&served.hub)) };
     // The first line at once, so that the reader knows that it is heard.
-    let lines = futures_util::stream::unfold((words, true), |(mut words, first)| async move {
+    let said = futures_util::stream::unfold((words, true), |(mut words, first)| async move {
         if first {
-            return Some((Ok::<_, Infallible>(Bytes::from_static(b"\n")), (words, false)));
+            return Some((Ok(beat()), (words, false)));
         }
         let line = match tokio::time::timeout(BEAT, words.recv()).await {
-            Err(_) => "\n".to_owned(),
-            Ok(Some(line)) => line,
+            Err(_) => beat(),
+            Ok(Some(line)) => Bytes::from(line),
             // Somebody else listens for this channel now.
             Ok(None) => return None,
         };
-        Some((Ok(Bytes::from(line)), (words, false)))
+        Some((Ok(line), (words, false)))
     });
-    Ok(Body::from_stream(lines).into_response())
+    Ok(lines(said))
 }
 
 /// Says something to another channel's client, if it listens here.

@@ -16,12 +16,14 @@ use tarefa_channel::sign::{HubSignature, Recover as _, Signer as _};
 use tarefa_channel::terms::Terms;
 use tarefa_channel::{Amount, ChannelId, StateHash, Time, TokenId};
 
+use tokio::sync::oneshot;
+
 use crate::held::Held;
 use crate::mailbox::{Bells, Letter, Mailbox, Promise, Receipt};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::session::{Login, Sessions};
-use crate::store::{HubKey, Store, StoreError};
+use crate::store::{Book, HubKey, Sealed, Store, StoreError};
 use crate::timed::Timed;
 use crate::words::Words;
 
@@ -133,7 +135,7 @@ pub struct Hub {
     metrics: Metrics,
     words: Words,
     held: Held,
-    bells: Bells,
+    bells: Arc<Bells>,
 }
 
 impl Hub {
@@ -156,7 +158,7 @@ impl Hub {
             .map_err(|_| StoreError::Unreadable { what: "session secret", why: "it is not of 32 bytes".to_owned() })?;
         let domain = Domain::new(deployment.chain_id, deployment.contract);
         let (view, sessions) = (RwLock::new(Arc::new(view)), Sessions::new(secret));
-        let bells = Bells::new(fresh, store.is_shared());
+        let bells = Arc::new(Bells::new(fresh, store.is_shared()));
         let (relay, metrics, words, held) = (Relay::default(), Metrics::default(), Words::default(), Held::default());
         Ok(Self {
             store,
@@ -250,35 +252,40 @@ impl Hub {
     /// Where the store fails: then no signature leaves.
     pub async fn propose(&self, proposal: Proposal) -> Result<Result<Answer, Refused>, Fault> {
         let begun = Instant::now();
+        let channel = proposal.state.channel;
         let (view, domain, terms, keys) = (self.view(), self.domain, self.deployment.terms, Arc::clone(&self.keys));
         let signer: HubKey = Arc::clone(&self.keys) as HubKey;
-        let decided = self.store.transact(move |book| {
+        let work = move |book: &Book<'_>| {
             let ctx = Ctx { chain: &*view, keys: &*keys, terms: &terms, domain: &domain, rules: Every };
-            let refusal = match keys.steps.decide.time(|| book.decide(&proposal, &ctx, &signer))? {
-                Ok(decided) => return Ok(Ok(decided)),
-                Err(refusal) => refusal,
-            };
-            let mut newest = None;
-            if matches!(refusal, Refusal::Conflict(_)) {
-                newest = book.channel(proposal.state.channel)?.and_then(|row| row.newest);
+            keys.steps.decide.time(|| book.decide(&proposal, &ctx, &signer))
+        };
+        let bells = Arc::clone(&self.bells);
+        // Whoever proposed may be gone: the others hear of it all the same.
+        let ring = move |decided: &Result<(Sealed, Vec<ChannelId>), Refusal>| {
+            if let Ok((_, readers)) = decided {
+                readers.iter().for_each(|reader| bells.ring(*reader));
             }
-            Ok(Err(Refused { refusal, newest }))
-        });
-        let decided = decided.await.inspect_err(|_| Metrics::count(&self.metrics.failed))?;
+        };
+        let decided = self.store.transact_then(work, ring).await;
+        let decided = decided.inspect_err(|_| Metrics::count(&self.metrics.failed))?;
         self.metrics.steps.answer.add(begun);
-        Ok(match decided {
-            Ok((sealed, readers)) => {
+        match decided {
+            Ok((sealed, _)) => {
                 let answer = sealed.open()?;
                 self.words.keep(answer.state, answer.word.clone());
                 Metrics::count(&self.metrics.signed);
-                readers.into_iter().for_each(|reader| self.bells.ring(reader));
-                Ok(answer)
+                Ok(Ok(answer))
             }
-            Err(refused) => {
+            Err(refusal) => {
                 Metrics::count(&self.metrics.refused);
-                Err(refused)
+                let mut newest = None;
+                if matches!(refusal, Refusal::Conflict(_)) {
+                    // Not while it was decided: what came before it in the same commit was not signed yet.
+                    newest = self.store.read(move |book| book.channel(channel)).await?.and_then(|row| row.newest);
+                }
+                Ok(Err(Refused { refusal, newest }))
             }
-        })
+        }
     }
 
     /// An offer to open a channel.
@@ -374,48 +381,65 @@ impl Hub {
             Stage::Granted | Stage::Declined(None) | Stage::Landed(None) => return None,
         };
         let state = StateHash(receipt.struct_hash());
-        let hub = self.words.find(state).unwrap_or_else(|| HubWord::State(self.sign(receipt.digest(&self.domain))));
+        let hub = self.words.find(state).unwrap_or_else(|| {
+            let word = HubWord::State(self.sign(self.domain.digest(state.0)));
+            self.words.keep(state, word.clone());
+            word
+        });
         let (receipt, preimage, voucher) = (receipt.clone(), row.preimage, row.voucher);
         Some(Receipt { token: row.id(), receipt, signature: *signature, hub, preimage, voucher })
     }
 
-    async fn letters(&self, channel: ChannelId, rung: u64) -> Result<Mailbox, Fault> {
-        let (granted, arrived) = self.store.read(move |book| book.letters(channel)).await?;
-        let ids = |rows: &[HubToken]| rows.iter().flat_map(|row| row.id().0).collect::<Vec<u8>>();
-        let at = self.bells.mark(rung, keccak256([ids(&arrived), vec![0], ids(&granted)].concat()));
-        let receipts = arrived.iter().filter_map(|row| {
+    fn letters(&self, granted: &[HubToken], shown: &[HubToken]) -> Vec<Letter> {
+        let receipts = shown.iter().filter_map(|row| {
             let receipt = Box::new(self.receipt_of(row)?);
             let attached = matches!(row.stage, Stage::Attached { .. });
             Some(if attached { Letter::Receipt(receipt) } else { Letter::Declined(receipt) })
         });
         let promise = |row: &HubToken| Promise { token: row.token.clone(), grant: row.grant, hub: row.hub.clone() };
         let tokens = granted.iter().map(|row| Letter::Token(Box::new(promise(row))));
-        let letters = receipts.chain(tokens).collect();
-        Ok(Mailbox { at, letters })
+        receipts.chain(tokens).collect()
     }
 
     /// What waits for a client. Letters stay until the client has acted on them in a state, so a poll says what it has seen: the answer
     /// comes as soon as there is something else, or once `wait` is over.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Where the store fails, or too many polls of this channel are held.
     pub async fn mailbox(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Mailbox, Fault> {
         Metrics::count(&self.metrics.polls);
         let _held = self.held.hold(channel).ok_or(Fault::Limited)?;
+        let wait = wait.min(LONGEST_POLL);
+        match self.news(channel, seen, wait).await? {
+            Some(found) => Ok(found),
+            None => Ok(self.news(channel, None, Duration::ZERO).await?.unwrap_or_default()),
+        }
+    }
+
+    /// The same for whoever follows a mailbox: what waits, once it is something else than was seen; none if that is so for the whole of `wait`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn news(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Option<Mailbox>, Fault> {
         let mut bell = self.bells.hear(channel);
-        let patience = tokio::time::sleep(wait.min(LONGEST_POLL));
+        let patience = tokio::time::sleep(wait);
         tokio::pin!(patience);
         // What other replicas commit, nobody tells this one.
         let again = if self.store.is_shared() { SHARED_POLL } else { LONGEST_POLL };
         loop {
             let rung = *bell.borrow_and_update();
-            if patience.is_elapsed() || seen.is_none_or(|seen| !self.bells.is_newest(seen, rung)) {
-                let found = self.letters(channel, rung).await?;
-                // That something is gone is no news: whoever polls has taken it.
-                let news = !found.letters.is_empty() && seen.is_none_or(|seen| !Bells::are_same(seen, found.at));
-                if news || patience.is_elapsed() {
-                    return Ok(found);
+            if seen.is_none_or(|seen| !self.bells.is_newest(seen, rung)) {
+                let (granted, shown) = self.store.read(move |book| book.letters(channel)).await?;
+                let ids = |rows: &[HubToken]| rows.iter().flat_map(|row| row.id().0).collect::<Vec<u8>>();
+                let at = self.bells.mark(rung, keccak256([ids(&shown), vec![0], ids(&granted)].concat()));
+                // That something is gone is no news: whoever asks has taken it.
+                let empty = granted.is_empty() && shown.is_empty();
+                if !empty && seen.is_none_or(|seen| !Bells::are_same(seen, at)) {
+                    return Ok(Some(Mailbox { at, letters: self.letters(&granted, &shown) }));
                 }
+            }
+            if patience.is_elapsed() {
+                return Ok(None);
             }
             tokio::select! {
                 () = &mut patience => {}
@@ -423,5 +447,10 @@ impl Hub {
                 changed = bell.changed() => if changed.is_err() { return Err(Fault::Store(StoreError::Closed)) },
             }
         }
+    }
+
+    /// A turn to follow the mailbox of a channel: whoever had it before is told to end.
+    pub fn follow(&self, channel: ChannelId) -> oneshot::Receiver<()> {
+        self.held.follow(channel)
     }
 }

@@ -54,7 +54,7 @@ pub enum Letter {
 }
 
 /// All that waits for a client, and a word for just that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mailbox {
     /// What the next poll has seen.
     pub at: B256,

@@ -146,7 +146,19 @@ impl Store {
         &self,
         work: impl Fn(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.submit(work)?.await.unwrap_or(Err(StoreError::Closed))
+        self.transact_then(work, |_| ()).await
+    }
+
+    /// The same, with something that follows once it is kept, whether or not anybody still waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Store::transact`].
+    pub async fn transact_then<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.submit(work, then)?.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Reads something that is committed; writes nothing.
@@ -159,7 +171,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         match &self.reader {
             Reader::Asker(shelf) => group::read_now(shelf, work),
-            Reader::Thread(reader) => reader.submit(work)?.await.unwrap_or(Err(StoreError::Closed)),
+            Reader::Thread(reader) => reader.submit(work, |_| ())?.await.unwrap_or(Err(StoreError::Closed)),
         }
     }
 

@@ -6,9 +6,11 @@
 
 mod channel;
 mod scenario;
+mod server;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, bail, ensure};
 use scenario::{Boundary, Scenario, Victim};
@@ -22,6 +24,8 @@ const CALM_RUNS: usize = 3;
 const SHORT_STEP: usize = 5;
 /// The same for channels, whose scenario takes longer.
 const SHORT_STEP_CHANNELS: usize = 11;
+/// The same for their server, which is killed for one scenario at a time.
+const SHORT_STEP_STORE: usize = 13;
 /// Scenarios at once: they mostly wait for milestones.
 const PARALLEL: usize = 3;
 
@@ -33,6 +37,9 @@ pub struct Args {
     /// The hub and the clients of channels, instead of the market on the Tangle.
     #[arg(long)]
     channels: bool,
+    /// The database server behind the hub of channels: through `hub/with-postgres.sh`.
+    #[arg(long, conflicts_with = "channels")]
+    store: bool,
     /// The binary to test [default: build it].
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -45,6 +52,9 @@ pub fn run(args: &Args) -> Result<()> {
     };
     if args.channels {
         return channels(&binary, if args.short { SHORT_STEP_CHANNELS } else { 1 });
+    }
+    if args.store {
+        return store(&binary, if args.short { SHORT_STEP_STORE } else { 1 });
     }
     let calm = calm(&binary)?;
     println!(
@@ -146,25 +156,52 @@ fn channels(binary: &Path, step: usize) -> Result<()> {
     let mut boundaries = vec![];
     for (party, commits) in channel::PARTIES.into_iter().zip(calm.commits) {
         for commit in 1..=commits {
-            boundaries.extend([false, true].map(|after| channel::Boundary { party, commit, after }));
+            boundaries.extend([false, true].map(|after| channel::Boundary { party, server: false, commit, after }));
         }
     }
     let all = boundaries.len();
     let chosen: Vec<channel::Boundary> = boundaries.into_iter().step_by(step).collect();
-    let hits = std::sync::atomic::AtomicUsize::new(0);
+    let hits = AtomicUsize::new(0);
     let failures = in_parallel(&chosen, |boundary| {
         let outcome = channel::Scenario::new(binary)?.run(Some(*boundary))?;
-        hits.fetch_add(usize::from(outcome.hit), std::sync::atomic::Ordering::Relaxed);
+        hits.fetch_add(usize::from(outcome.hit), Ordering::Relaxed);
         Ok(())
     });
+    concluded(all, chosen.len(), &failures, hits.into_inner())
+}
+
+/// The same for the server of the hub's store, while the hub goes on.
+fn store(binary: &Path, step: usize) -> Result<()> {
+    let databases = AtomicUsize::new(0);
+    let scenario = || {
+        let name = format!("crash{}", databases.fetch_add(1, Ordering::Relaxed));
+        anyhow::Ok(channel::Scenario::new(binary)?.over(server::Server::new(&name)?))
+    };
+    let [commits, ..] = scenario()?.run(None)?.commits;
+    println!("two channels take {commits} commits of a hub over a server");
+    ensure!(commits >= 8, "so few commits cannot be two channels");
+    let at = |commit| {
+        [false, true].map(|after| channel::Boundary { party: channel::Party::Hub, server: true, commit, after })
+    };
+    let boundaries: Vec<channel::Boundary> = (1..=commits).flat_map(at).collect();
+    let (mut tried, mut failures, mut hits) = (0, vec![], 0);
+    for boundary in boundaries.iter().step_by(step) {
+        tried += 1;
+        match scenario()?.run(Some(*boundary)) {
+            Ok(outcome) => hits += usize::from(outcome.hit),
+            Err(error) => failures.push(format!("{boundary}: {error:#}")),
+        }
+    }
+    concluded(boundaries.len(), tried, &failures, hits)
+}
+
+fn concluded(all: usize, tried: usize, failures: &[String], hits: usize) -> Result<()> {
     failures.iter().for_each(|failure| println!("FAILED {failure}"));
-    let hits = hits.into_inner();
-    ensure!(failures.is_empty(), "{} of {} boundaries failed", failures.len(), chosen.len());
+    ensure!(failures.is_empty(), "{} of {tried} boundaries failed", failures.len());
     // Polls fall differently in each run, so the last commits of one are not those of another.
-    ensure!(hits * 10 >= chosen.len() * 8, "only {hits} of {} boundaries were hit", chosen.len());
+    ensure!(hits * 10 >= tried * 8, "only {hits} of {tried} boundaries were hit");
     println!(
-        "{} of {all} boundaries tried, {hits} hit; each ended with both channels final and every unit where it belongs",
-        chosen.len()
+        "{tried} of {all} boundaries tried, {hits} hit; each ended with both channels final and every unit where it belongs"
     );
     Ok(())
 }

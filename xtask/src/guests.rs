@@ -1,7 +1,5 @@
 //! `cargo xtask guests`: the guests in the binary are those of the sources, byte for byte.
 
-use std::process::Command;
-
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::build;
@@ -24,7 +22,7 @@ pub fn run(args: &Args) -> Result<()> {
     let home = std::env::var_os("CARGO_HOME").map(Into::into).or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let home: std::path::PathBuf = home.context("neither CARGO_HOME nor a home directory")?;
     let flags = format!("{} {}", remap(&home, "/cargo"), remap(&tasks, "/tasks"));
-    let status = Command::new(env!("CARGO"))
+    let status = build::cargo()
         .args(["build", "--quiet", "--release", "--locked", "--target", TARGET])
         .current_dir(&tasks)
         .env("CARGO_TARGET_DIR", &target)

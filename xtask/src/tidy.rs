@@ -83,7 +83,7 @@ pub fn run() -> Result<()> {
 
 fn pure_crates() -> Result<()> {
     for (name, _) in PURE {
-        let status = Command::new(env!("CARGO"))
+        let status = build::cargo()
             .args(["check", "--quiet", "--target", "wasm32-wasip1", "--package", name])
             .current_dir(build::root())
             .status()?;
@@ -93,7 +93,7 @@ fn pure_crates() -> Result<()> {
 }
 
 fn arrows() -> Result<Vec<String>> {
-    let output = Command::new(env!("CARGO"))
+    let output = build::cargo()
         .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
         .current_dir(build::root())
         .output()?;

@@ -277,8 +277,9 @@ impl Daemon {
     }
 
     async fn take(&mut self, input: Input) -> Result<(), ClientFault> {
-        // What these change and the state that is proposed because of it become durable together, before that is sent.
-        if matches!(input, Input::Answer(..) | Input::Mailbox(_)) {
+        // What these change and the state that is proposed because of it become durable together, before that is sent and anybody is told. Of a
+        // refusal somebody is told at once.
+        if matches!(input, Input::Answer(_, Ok(_)) | Input::Mailbox(_)) {
             self.store.hold();
         }
         let taken = match input {

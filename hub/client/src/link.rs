@@ -241,9 +241,12 @@ impl Link {
     async fn lines(&self, path: &str, session: &Session, longest: usize) -> Result<Lines, LinkFault> {
         self.travel().await;
         let request = self.request(Method::GET, path, Some(session));
-        let answer = tokio::time::timeout(TIMEOUT, request.send()).await;
-        let answer = answer.map_err(|_| LinkFault::Silent("no answer in time".to_owned()))?;
-        let answer = checked(answer.map_err(|error| LinkFault::Silent(error.without_url().to_string()))?).await?;
+        let asked = async {
+            let answer = request.send().await;
+            checked(answer.map_err(|error| LinkFault::Silent(error.without_url().to_string()))?).await
+        };
+        let answer = tokio::time::timeout(TIMEOUT, asked).await;
+        let answer = answer.map_err(|_| LinkFault::Silent("no answer in time".to_owned()))??;
         Ok(Lines { answer, rest: vec![], longest, delay: self.delay })
     }
 

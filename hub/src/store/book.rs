@@ -163,6 +163,8 @@ impl<'a> Book<'a> {
     }
 
     fn tokens(&self, query: &'static str, keys: &[Cell<'_>]) -> Result<Vec<HubToken>, StoreError> {
+        // A query finds only what is written.
+        self.seal()?;
         self.sql.bodies(query, keys)?.iter().map(|body| row::read(body, "token")).collect()
     }
 
@@ -191,11 +193,8 @@ impl<'a> Book<'a> {
             return ids.into_iter().filter_map(|id| self.token(id).transpose()).collect();
         }
         let found = self.tokens(query, &[bytes(&channel.0)])?;
-        // What is not written yet is not found.
-        if self.cache.tokens.is_clean() {
-            kept.fill(channel, found.iter().map(HubToken::id));
-            found.iter().for_each(|row| self.cache.tokens.read(row.id(), row.clone()));
-        }
+        kept.fill(channel, found.iter().map(HubToken::id));
+        found.iter().for_each(|row| self.cache.tokens.read(row.id(), row.clone()));
         Ok(found)
     }
 
@@ -205,6 +204,7 @@ impl<'a> Book<'a> {
     /// Where they cannot be read.
     pub fn payers_due(&self, before: Time) -> Result<Vec<ChannelId>, StoreError> {
         let query = "SELECT DISTINCT payer FROM token WHERE claim_by < $1 AND stage = 2 ORDER BY payer";
+        self.seal()?;
         let found = self.sql.bodies(query, &[time(before)])?;
         let id = |bytes: Vec<u8>| {
             let bytes = <[u8; 32]>::try_from(bytes);
@@ -244,7 +244,6 @@ impl<'a> Book<'a> {
     /// # Errors
     /// Where they cannot be removed.
     pub fn forget(&self, before: Time) -> Result<usize, StoreError> {
-        self.seal()?;
         let query = "SELECT body FROM token WHERE claim_by < $1 AND stage = 0 ORDER BY claim_by LIMIT 1000";
         let mut forgotten = 0;
         for token in self.tokens(query, &[time(before)])? {

@@ -9,7 +9,8 @@ use alloy_primitives::B256;
 use tarefa_channel::hub::{HubChannel, HubToken, Invoice, Stage};
 use tarefa_channel::{ChannelId, TokenId};
 
-/// Rows of each kind: some hundred bytes to two kB each, so tens of megabytes at most. Beyond, all are forgotten and read again.
+/// Rows of each kind: one kB each, up to five where states have 64 operations, so a hundred megabytes at most. Beyond, all are forgotten
+/// and read again.
 const ROWS: usize = 16_384;
 
 #[derive(Debug)]
@@ -67,11 +68,6 @@ impl<K: Hash + Ord + Copy, V: Clone> Kept<K, V> {
 
     fn is_full(&self) -> bool {
         self.0.borrow().all.len() >= ROWS
-    }
-
-    /// Whether all of it is written.
-    pub fn is_clean(&self) -> bool {
-        self.0.borrow().changed.is_empty()
     }
 }
 

@@ -29,14 +29,21 @@ trait Job: Send {
     fn reply(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-struct Request<T, W> {
+struct Request<T, W, F> {
     work: W,
+    /// What follows from it once it is kept.
+    then: F,
     /// None before it has run.
     result: Option<Result<T, StoreError>>,
     tell: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, W: Fn(&Book<'_>) -> Result<T, StoreError> + Send> Job for Request<T, W> {
+impl<T, W, F> Job for Request<T, W, F>
+where
+    T: Send,
+    W: Fn(&Book<'_>) -> Result<T, StoreError> + Send,
+    F: FnOnce(&T) + Send,
+{
     fn run(&mut self, book: &Book<'_>) -> bool {
         let result = caught(|| (self.work)(book));
         self.result.insert(result).is_ok()
@@ -49,6 +56,9 @@ impl<T: Send, W: Fn(&Book<'_>) -> Result<T, StoreError> + Send> Job for Request<
             (Some(done), Ok(())) => done,
             (None, Ok(())) => Err(StoreError::Closed),
         };
+        if let Ok(done) = &result {
+            (self.then)(done);
+        }
         // Who asked may be gone: then nobody is told.
         self.tell.send(result).ok();
     }
@@ -161,9 +171,10 @@ impl Writer {
     pub fn submit<T: Send + 'static>(
         &self,
         work: impl Fn(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         let (tell, told) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Request { work, result: None, tell });
+        let job: Box<dyn Job> = Box::new(Request { work, then, result: None, tell });
         match self.jobs.try_send(job) {
             Ok(()) => Ok(told),
             Err(TrySendError::Full(_)) => {
@@ -240,7 +251,7 @@ impl<D: Database> Desk<D> {
         if !jobs.iter_mut().all(|job| job.run(&book)) {
             return Ok(false);
         }
-        book.seal()?;
+        caught(|| book.seal())?;
         self.points.before();
         shelf.database.batch("COMMIT")?;
         self.points.after();

@@ -137,20 +137,44 @@ async fn who_follows_the_mailbox_is_told_of_each_letter_once() {
     let bob = served.session("bob").await;
     let request = served.client.get(format!("{}/mailbox?follow=true", served.url)).bearer_auth(&bob);
     let mut lines = request.send().await.expect("an answer");
-    let mut line = async || {
+    async fn line(lines: &mut reqwest::Response) -> axum::body::Bytes {
         let read = tokio::time::timeout(Duration::from_secs(8), lines.chunk()).await.expect("a line in time");
         read.expect("it reads").expect("it goes on")
-    };
-    assert_eq!(line().await.as_ref(), b"\n", "it is heard at once");
+    }
+    assert_eq!(line(&mut lines).await.as_ref(), b"\n", "it is heard at once");
     let token = served.town.token(100, 1);
     let proposal = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
     let begun = Instant::now();
     served.proposes(&proposal).await;
-    let mailbox: Mailbox = serde_json::from_slice(&line().await).expect("a mailbox");
+    let mailbox: Mailbox = serde_json::from_slice(&line(&mut lines).await).expect("a mailbox");
     assert!(begun.elapsed() < Duration::from_secs(4), "with the commit, not with the beat");
     assert!(matches!(mailbox.letters.as_slice(), [Letter::Token(promise)] if promise.token == token));
-    assert_eq!(line().await.as_ref(), b"\n", "what it has shown it does not show again for a while");
+    assert_eq!(line(&mut lines).await.as_ref(), b"\n", "what it has shown it does not show again for a while");
+    // Whoever follows next gets all of it, and the first one ends.
+    let request = served.client.get(format!("{}/mailbox?follow=true", served.url)).bearer_auth(&bob);
+    let mut next = request.send().await.expect("an answer");
+    assert_eq!(next.chunk().await.expect("it reads").expect("it goes on").as_ref(), b"\n");
+    let shown = next.chunk().await.expect("it reads").expect("it goes on");
+    assert_eq!(serde_json::from_slice::<Mailbox>(&shown).expect("a mailbox").letters, mailbox.letters);
+    let ended = tokio::time::timeout(Duration::from_secs(4), lines.chunk()).await.expect("at once");
+    assert_eq!(ended.expect("it reads"), None);
     assert_eq!(served.get("/mailbox?follow=true", "").await.0, 401);
+}
+
+#[tokio::test]
+async fn of_two_states_in_one_commit_the_loser_is_shown_the_signed_winner() {
+    let mut served = Served::new().await;
+    let token = served.town.token(100, 1);
+    let first = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    let mut other = first.clone();
+    other.state.balances.hub.0 += 1;
+    let other = served.town.signed_again("alice", other);
+    // One thread: both are there before either is decided.
+    let (won, lost) = tokio::join!(served.hub.propose(first.clone()), served.hub.propose(other));
+    let (won, lost) = (won.expect("it works").expect("it signs"), lost.expect("it works").expect_err("a conflict"));
+    let newest = lost.newest.expect("a state");
+    assert_eq!((newest.state, newest.hub), (first.state.clone(), won.word));
+    served.town.answered("alice", &served.town.decides(&first).await.expect("again"));
 }
 
 #[tokio::test]

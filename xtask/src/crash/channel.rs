@@ -1,4 +1,5 @@
-//! `cargo xtask crash --rail channel`: SIGKILL of the hub and of both clients at every commit boundary over the life of two channels.
+//! `cargo xtask crash --channels` and `--store`: SIGKILL of the hub, of both clients, or of the database server behind the hub, at every commit
+//! boundary over the life of two channels.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::scenario::{end, first_line};
+use super::server::Server;
 
 /// No scenario takes longer, restarts included.
 const SCENARIO_MAX: Duration = Duration::from_secs(120);
@@ -46,7 +48,10 @@ impl Party {
 /// Where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Boundary {
+    /// Whose commit.
     pub party: Party,
+    /// Not the party is killed there, but the server of its store.
+    pub server: bool,
     pub commit: u64,
     pub after: bool,
 }
@@ -54,7 +59,8 @@ pub struct Boundary {
 impl std::fmt::Display for Boundary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let when = if self.after { "after" } else { "before" };
-        write!(f, "{:?}, {when} commit {}", self.party, self.commit)
+        let server = if self.server { "'s server" } else { "" };
+        write!(f, "{:?}{server}, {when} commit {}", self.party, self.commit)
     }
 }
 
@@ -74,7 +80,11 @@ pub struct Scenario {
     /// In the order of [`PARTIES`].
     daemons: [Option<Child>; 3],
     boundary: Option<Boundary>,
+    /// Where the hub's rows are, if not in its directory.
+    server: Option<Server>,
     hit: bool,
+    /// The hub was started again though not itself was killed.
+    again: bool,
     until: Instant,
 }
 
@@ -95,7 +105,14 @@ impl Scenario {
         let hub = format!("http://127.0.0.1:{port}");
         let until = Instant::now() + SCENARIO_MAX;
         let (daemons, boundary) = ([const { None }; 3], None);
-        Ok(Self { binary: binary.to_owned(), dir, rpc, hub, chain, daemons, boundary, hit: false, until })
+        let binary = binary.to_owned();
+        Ok(Self { binary, dir, rpc, hub, chain, daemons, boundary, server: None, hit: false, again: false, until })
+    }
+
+    /// The hub keeps its rows in a new database of this server.
+    pub fn over(mut self, server: Server) -> Self {
+        self.server = Some(server);
+        self
     }
 
     fn dir(&self, party: Party) -> PathBuf {
@@ -118,7 +135,14 @@ impl Scenario {
     fn start(&mut self, party: Party, with_fault: bool) -> Result<()> {
         let listen = self.hub.trim_start_matches("http://").to_owned();
         let mut command = match party {
-            Party::Hub => self.command(&["hub", "run", "--listen", &listen, "--look", "100ms"], party),
+            Party::Hub => match &self.server {
+                None => self.command(&["hub", "run", "--listen", &listen, "--look", "100ms"], party),
+                // A replica commits its lease at each look.
+                Some(server) => self.command(
+                    &["hub", "run", "--listen", &listen, "--look", "500ms", "--store", &server.database],
+                    party,
+                ),
+            },
             Party::Alice | Party::Bob => self.command(&["channel", "run", "--look", "100ms", "--wait", "5s"], party),
         };
         command.stdout(Stdio::piped()).stderr(Stdio::null());
@@ -126,6 +150,9 @@ impl Scenario {
         if let Some(boundary) = self.boundary.filter(|boundary| with_fault && boundary.party == party) {
             let when = if boundary.after { "after" } else { "before" };
             command.env("TAREFA_CRASH_AT", format!("{}:{when}", boundary.commit));
+            if let (true, Some(server)) = (boundary.server, &self.server) {
+                command.env("TAREFA_CRASH_VICTIM", server.process()?);
+            }
         }
         let mut child = command.spawn()?;
         // It may die before it is ready: then it is started again.
@@ -136,11 +163,24 @@ impl Scenario {
 
     /// Starts again whoever was killed.
     fn revive(&mut self) -> Result<()> {
+        if let Some(server) = &self.server
+            && !server.runs()
+        {
+            ensure!(!self.hit, "the server ended by itself");
+            self.hit = true;
+            server.start()?;
+        }
         for party in PARTIES {
             let Some(child) = &mut self.daemons[party as usize] else { continue };
             if let Some(status) = child.try_wait()? {
-                let ours = self.boundary.is_some_and(|boundary| boundary.party == party) && !self.hit;
-                ensure!(ours, "{} ended by itself: {status}", party.name());
+                match self.boundary.filter(|boundary| boundary.party == party) {
+                    // A hub that begins without its server says so and ends.
+                    Some(boundary) if boundary.server => {
+                        ensure!(self.hit && !self.again, "{} ended by itself: {status}", party.name());
+                        self.again = true;
+                    }
+                    ours => ensure!(ours.is_some() && !self.hit, "{} ended by itself: {status}", party.name()),
+                }
                 self.hit = true;
                 self.start(party, false)?;
             }
