@@ -66,7 +66,10 @@ pub struct Tx<'a>(&'a Connection);
 
 impl Inner {
     fn begin(&self) -> Result<(), ClientFault> {
-        // Changes that wait have begun it already.
+        // Changes that are held have begun it already. Without any, an open one is of a change that panicked: nothing of it counts.
+        if !self.held && !self.connection.is_autocommit() {
+            self.connection.prepare_cached("ROLLBACK")?.execute([])?;
+        }
         if self.connection.is_autocommit() {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tarefa_chain::Key;
 use tarefa_channel::eip712::Domain;
@@ -13,7 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Input;
-use crate::link::{Link, LinkFault, Session};
+use crate::link::{Lines, Link, LinkFault, Session};
 
 /// How long before a hub that did not answer is asked again.
 const REST: Duration = Duration::from_millis(500);
@@ -109,16 +110,7 @@ async fn poll(desk: Desk, tell: mpsc::Sender<Input>) {
             }
             Err(fault) => Err(fault),
         };
-        match lines {
-            Ok(mut lines) => {
-                while let Some(mailbox) = lines.next().await {
-                    if tell.send(Input::Mailbox(mailbox)).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            Err(fault) => desk.forget(&fault).await,
-        }
+        pass_on(lines, &desk, &tell, Input::Mailbox).await;
         desk.link.turn();
         tokio::time::sleep(REST).await;
     }
@@ -130,16 +122,26 @@ async fn listen(desk: Desk, tell: mpsc::Sender<Input>) {
             Ok(session) => desk.link.listen(&session).await,
             Err(fault) => Err(fault),
         };
-        match lines {
-            Ok(mut lines) => {
-                while let Some(word) = lines.next().await {
-                    if tell.send(Input::Word(word)).await.is_err() {
-                        return;
-                    }
+        pass_on(lines, &desk, &tell, Input::Word).await;
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// Tells the loop what the hub says, until it says no more.
+async fn pass_on<T: DeserializeOwned>(
+    lines: Result<Lines, LinkFault>,
+    desk: &Desk,
+    tell: &mpsc::Sender<Input>,
+    input: fn(T) -> Input,
+) {
+    match lines {
+        Ok(mut lines) => {
+            while let Some(said) = lines.next().await {
+                if tell.send(input(said)).await.is_err() {
+                    return;
                 }
             }
-            Err(fault) => desk.forget(&fault).await,
         }
-        tokio::time::sleep(REST).await;
+        Err(fault) => desk.forget(&fault).await,
     }
 }
