@@ -133,7 +133,7 @@ pub struct Hub {
     sessions: Sessions,
     relay: Relay,
     metrics: Metrics,
-    words: Words,
+    words: Arc<Words>,
     held: Held,
     bells: Arc<Bells>,
 }
@@ -159,7 +159,7 @@ impl Hub {
         let domain = Domain::new(deployment.chain_id, deployment.contract);
         let (view, sessions) = (RwLock::new(Arc::new(view)), Sessions::new(secret));
         let bells = Arc::new(Bells::new(fresh, store.is_shared()));
-        let (relay, metrics, words, held) = (Relay::default(), Metrics::default(), Words::default(), Held::default());
+        let (relay, metrics, words, held) = (Relay::default(), Metrics::default(), Arc::default(), Held::default());
         Ok(Self {
             store,
             keys: Arc::new(Timed { key: Arc::new(key), steps: Arc::clone(&metrics.steps) }),
@@ -259,10 +259,13 @@ impl Hub {
             let ctx = Ctx { chain: &*view, keys: &*keys, terms: &terms, domain: &domain, rules: Every };
             keys.steps.decide.time(|| book.decide(&proposal, &ctx, &signer))
         };
-        let bells = Arc::clone(&self.bells);
-        // Whoever proposed may be gone: the others hear of it all the same.
+        let (bells, words) = (Arc::clone(&self.bells), Arc::clone(&self.words));
+        // Whoever proposed may be gone: the others hear of it all the same. The word first: a receipt that finds it is not signed again.
         let ring = move |decided: &Result<(Sealed, Vec<ChannelId>), Refusal>| {
-            if let Ok((_, readers)) = decided {
+            if let Ok((sealed, readers)) = decided {
+                if let Ok(answer) = sealed.open() {
+                    words.keep(answer.state, answer.word);
+                }
                 readers.iter().for_each(|reader| bells.ring(*reader));
             }
         };
@@ -272,7 +275,6 @@ impl Hub {
         match decided {
             Ok((sealed, _)) => {
                 let answer = sealed.open()?;
-                self.words.keep(answer.state, answer.word.clone());
                 Metrics::count(&self.metrics.signed);
                 Ok(Ok(answer))
             }
@@ -314,7 +316,7 @@ impl Hub {
     }
 
     fn sign(&self, digest: tarefa_channel::id::Digest) -> HubSignature {
-        HubSignature { signature: self.keys.key.sign(Batch { root: digest.0 }.digest(&self.domain)), proof: vec![] }
+        HubSignature { signature: self.keys.sign(Batch { root: digest.0 }.digest(&self.domain)), proof: vec![] }
     }
 
     /// Begins a session.

@@ -6,6 +6,7 @@ mod book;
 mod cache;
 pub mod crash;
 mod group;
+pub mod log;
 mod postgres;
 pub mod row;
 mod schema;

@@ -12,7 +12,7 @@ use tarefa_channel::client::Client;
 use tarefa_channel::{Time, TokenId};
 use tarefa_hub::Receipt;
 use tarefa_hub::store::crash::Points;
-use tarefa_hub::store::row;
+use tarefa_hub::store::{log, row};
 
 use crate::fault::ClientFault;
 use crate::order::Invoice;
@@ -24,6 +24,9 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE receipt (token BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE history (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, facts TEXT NOT NULL) STRICT;
 "];
+
+/// Pages of the log that move into the file at once. 4 MB: hundreds of payments.
+const LOG: i64 = 1000;
 
 /// Entries of the history that are shown at once.
 const SHOWN: u32 = 1000;
@@ -105,6 +108,7 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "wal")?;
         // Durable: what is signed may be sent once the commit returns, and the power may fail right after.
         connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG)?;
         let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         let found = found as usize;
         if found > MIGRATIONS.len() {
@@ -114,6 +118,9 @@ impl Store {
             let next = version + 1;
             connection
                 .execute_batch(&format!("BEGIN IMMEDIATE; {statements}; PRAGMA user_version = {next}; COMMIT"))?;
+        }
+        if let Err(error) = log::lengthen(&connection, LOG) {
+            tracing::warn!(%error, "the store could not make room for its log: commits will be slower");
         }
         let inner = Inner { connection, points: Points::from_environment(), held: false };
         Ok(Self { inner: Mutex::new(inner) })

@@ -7,7 +7,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
 
 use super::sql::{Cell, Database, Sql};
-use super::{StoreError, schema};
+use super::{StoreError, log, schema};
 
 /// How long another process may hold the file: all requests wait meanwhile.
 const BUSY: Duration = Duration::from_secs(1);
@@ -15,8 +15,7 @@ const BUSY: Duration = Duration::from_secs(1);
 /// Pages kept in memory, in KiB (negative, as SQLite has it): the rows of tens of thousands of busy channels.
 const CACHE: i64 = -65_536;
 
-/// Pages of the log that move into the file at once: a page that changes often moves once for all of its changes, and a log that has its size
-/// already is flushed faster than one that grows. 8 MB.
+/// Pages of the log that move into the file at once: a page that changes often moves once for all of its changes. 8 MB.
 const LOG: i64 = 2000;
 
 /// Statements that stay parsed: more than this program has.
@@ -39,6 +38,9 @@ impl Sqlite {
         // Else a query over a partial index is planned anew for each parameter.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         schema::migrate(&connection)?;
+        if let Err(error) = log::lengthen(&connection, LOG) {
+            tracing::warn!(%error, "the hub's store could not make room for its log: commits will be slower");
+        }
         Ok(Self(connection))
     }
 }

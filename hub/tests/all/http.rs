@@ -162,6 +162,25 @@ async fn who_follows_the_mailbox_is_told_of_each_letter_once() {
 }
 
 #[tokio::test]
+async fn a_receipt_that_goes_out_with_its_commit_is_signed_once() {
+    let mut served = Served::new().await;
+    let token = served.town.token(100, 1);
+    served.town.pays(&token).await;
+    let (alice, hub) = (served.town.id("alice"), Arc::clone(&served.hub));
+    let waiting = tokio::spawn(async move { hub.mailbox(alice, None, Duration::from_secs(20)).await });
+    let row = served.town.row_of(&token).await;
+    let mut bob = served.town.bob.clone();
+    bob.offered(&token, &row.grant, &row.hub, None, &served.town.ctx(&key("bob"))).expect("he counts on it");
+    served.town.bob = bob;
+    let attach = served.town.proposes("bob", vec![Op::on(OpKind::Attach, token.id(), token.value)], vec![]);
+    // One thread: whoever waits is woken by the commit, before its proposer goes on.
+    let answer = served.hub.propose(attach).await.expect("it works").expect("it signs");
+    let found = waiting.await.expect("it ends").expect("it works");
+    assert!(matches!(found.letters.as_slice(), [Letter::Receipt(receipt)] if receipt.hub == answer.word), "{found:?}");
+    assert_eq!(served.hub.metrics().steps.sign.sum().0, 1, "signatures for one state");
+}
+
+#[tokio::test]
 async fn of_two_states_in_one_commit_the_loser_is_shown_the_signed_winner() {
     let mut served = Served::new().await;
     let token = served.town.token(100, 1);
