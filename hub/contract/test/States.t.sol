@@ -268,6 +268,47 @@ contract StatesTest is Town {
         assertEq(hub.balanceOf(alice, NATIVE), 600, "alice");
     }
 
+    /// The hub says by itself that Alice's money is its own, that it goes to Bob, that it has left, and that all of it is over.
+    function test_1_2_no_money_leaves_a_channel_on_the_hubs_word_alone() public {
+        Balances memory taken = balancesOf("alice", 0, 0);
+        Balances memory out = balancesOf("alice", 400, 0);
+        (out.hub, out.hubOut) = (50, 600);
+        refusedOfTheHub(state("alice", 1, taken));
+        refusedOfTheHub(state("alice", 1, out));
+        // Nor is a grant more than the hub's signature of the state that it names.
+        AttachToken memory a = executes(token(ON, 100, 0));
+        a.payer = hubSigns(hasher.hash(a.state)).sig;
+        vm.expectRevert(IFulgurHub.BadSignature.selector);
+        hub.attachToken(a);
+        vm.prank(treasury);
+        hub.close(alice, NATIVE);
+        vm.warp(START + GRACE);
+        hub.finalise(alice, NATIVE);
+        assertEq(hub.balanceOf(alice, NATIVE), 1000, "alice");
+    }
+
+    function refusedOfTheHub(State memory s) private {
+        Signed memory signed = both("alice", s);
+        // Its own signature in her place, as a state and as a batch.
+        Sig[2] memory instead = [signs("hub", hasher.hash(s)), signed.hub.sig];
+        for (uint256 i = 0; i < 2; ++i) {
+            signed.client = instead[i];
+            vm.expectRevert(IFulgurHub.BadSignature.selector);
+            hub.argueClosure(alice, NATIVE, signed);
+            vm.expectRevert(IFulgurHub.BadSignature.selector);
+            hub.attachToken(alice, NATIVE, signed);
+            vm.prank(treasury);
+            vm.expectRevert(IFulgurHub.BadSignature.selector);
+            hub.close(alice, NATIVE, signed);
+            s.last = true;
+            Signed memory last = both("alice", s);
+            last.client = signs("hub", hasher.hash(s));
+            vm.expectRevert(IFulgurHub.BadSignature.selector);
+            hub.closeLast(alice, NATIVE, last);
+            s.last = false;
+        }
+    }
+
     function test_1_3_an_enforced_state_outlives_its_signer() public {
         Signed memory s = plain("alice", 1, 600);
         hub.argueClosure(alice, NATIVE, s);

@@ -6,10 +6,11 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use tarefa_channel::Amount;
 use tarefa_channel::hub::Refusal;
+use tarefa_channel::message::Token;
 use tarefa_hub::store::{Store, StoreError};
 
 use crate::store::detaching;
-use crate::town::Town;
+use crate::town::{CROWD, Town, key, payer};
 
 /// How long the server may take to come back.
 const BACK: Duration = Duration::from_secs(60);
@@ -64,6 +65,49 @@ async fn a_hundred_proposals_for_one_invoice_at_two_replicas_are_granted_once() 
     assert_eq!(here, there, "both see the same");
     assert_eq!(here.next_payee_seq.get(), 1, "one promise");
     assert!(here.reserved >= Amount(100) && here.reserved < Amount(200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: hub/with-postgres.sh; ./test runs it"]
+async fn tag_1_12_two_replicas_promise_a_hundred_payers_no_more_than_there_is() {
+    let address = database().await;
+    let (one, other) =
+        (Store::shared(&address).await.expect("it opens"), Store::shared(&address).await.expect("again"));
+    let first = Town::new(one).await;
+    let second = Town::again(other).await;
+    crowd(&first, &second).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tag_1_12_a_hundred_payers_at_once_are_promised_no_more_than_there_is() {
+    let place = tempfile::tempdir().expect("a directory");
+    let town = Town::new(Store::open(&place.path().join("hub.sqlite")).expect("it opens")).await;
+    crowd(&town, &town).await;
+}
+
+/// A hundred payers want to pay Bob thirty each, at two hubs at the same time: the hub's share there is 400.
+async fn crowd(first: &Town, second: &Town) {
+    first.expect_payments(CROWD).await;
+    let answers = (0..CROWD).map(|number| {
+        let name = payer(number);
+        let payer_channel = first.id(&name);
+        let token = Token { payer_channel, ..first.token(30, Town::invoice_of(number)) };
+        let mut client = first.opened(&name);
+        let proposal = client.propose(vec![detaching(&token)], vec![token], false, &first.ctx(&key(&name))).cloned();
+        let town = if number % 2 == 0 { first } else { second };
+        async move { town.tries(&proposal.expect("it fits")).await }
+    });
+    let mut granted = 0;
+    for answer in join(answers.collect()).await {
+        match answer.expect("the store works") {
+            Ok(_) => granted += 1,
+            Err(Refusal::Cover(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(granted, 400 / 30);
+    let bob = second.channel("bob").await;
+    assert_eq!((bob.reserved, bob.next_payee_seq.get()), (Amount(390), 13));
 }
 
 /// All of them at once.

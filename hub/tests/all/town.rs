@@ -37,6 +37,14 @@ pub fn key(name: &str) -> Key {
     Key::new(keccak256(format!("key of {name}")).0).expect("a hash is a key")
 }
 
+/// Payers beside Alice.
+pub const CROWD: u8 = 100;
+
+/// The name of one of them.
+pub fn payer(number: u8) -> String {
+    format!("payer {number}")
+}
+
 fn owner(name: &str) -> Owner {
     Owner { client: key(name).address(), asset: Address::ZERO }
 }
@@ -46,11 +54,15 @@ fn id(name: &str) -> ChannelId {
     ChannelKey { chain_id: CHAIN, contract: CONTRACT, client, asset, epoch: 0 }.id()
 }
 
+fn client(name: &str, client_in: u128, hub_in: u128) -> Client {
+    Client::opened(owner(name), 0, id(name), Amount(client_in), Amount(hub_in))
+}
+
 /// The chain, as somebody sees it whose clock says this.
 pub fn view_at(now: Time) -> View {
     let head = |number, time| Head { number, hash: B256::repeat_byte(number as u8), time: Time(time) };
     let view = View::new(TERMS.reorg, head(1, 900), OwnClock::new(move || now));
-    let opened = |name, client_in, hub_in| Event::Subscribed {
+    let opened = |name: &str, client_in, hub_in| Event::Subscribed {
         channel: id(name),
         owner: owner(name),
         epoch: 0,
@@ -58,7 +70,8 @@ pub fn view_at(now: Time) -> View {
         hub_in: Amount(hub_in),
     };
     let signer = Event::SignerAnnounced { signer: key("hub").address() };
-    let events = vec![signer, opened("alice", 1000, 50), opened("bob", 30, 400)];
+    let mut events = vec![signer, opened("alice", 1000, 50), opened("bob", 30, 400)];
+    events.extend((0..CROWD).map(|number| opened(&payer(number), 1000, 50)));
     view.with(vec![(head(2, 950), events), (head(3, NOW.0), vec![])]).expect("in order")
 }
 
@@ -77,8 +90,9 @@ pub struct Town {
 impl Town {
     /// Both channels are new in the store.
     pub async fn new(store: Store) -> Self {
-        let rows = [("alice", 1000, 50), ("bob", 30, 400)]
-            .map(|(name, client, hub)| HubChannel::opened(owner(name), 0, id(name), Amount(client), Amount(hub)));
+        let row = |name: &str, client, hub| HubChannel::opened(owner(name), 0, id(name), Amount(client), Amount(hub));
+        let mut rows = vec![row("alice", 1000, 50), row("bob", 30, 400)];
+        rows.extend((0..CROWD).map(|number| row(&payer(number), 1000, 50)));
         let written = store.transact(move |book| {
             rows.iter().for_each(|row| book.put_channel(row));
             Ok(())
@@ -89,7 +103,6 @@ impl Town {
 
     /// The store has them already.
     pub async fn again(store: Store) -> Self {
-        let client = |name, client, hub| Client::opened(owner(name), 0, id(name), Amount(client), Amount(hub));
         let (alice, bob) = (client("alice", 1000, 50), client("bob", 30, 400));
         let town = Self { store, view: view(), domain: Domain::new(CHAIN, CONTRACT), alice, bob };
         town.invoices().await;
@@ -100,6 +113,27 @@ impl Town {
         let invoice = Invoice { cap: Amount(300), expires: Time(9000), used: None };
         let registered = self.store.transact(move |book| book.register(id("bob"), B256::repeat_byte(1), &invoice));
         registered.await.expect("kept");
+    }
+
+    /// Bob has an invoice for each of the crowd.
+    pub async fn expect_payments(&self, number: u8) {
+        let invoice = Invoice { cap: Amount(300), expires: Time(9000), used: None };
+        let registered = self.store.transact(move |book| {
+            (0..number).try_for_each(|number| {
+                book.register(id("bob"), B256::repeat_byte(Self::invoice_of(number)), &invoice).map(drop)
+            })
+        });
+        registered.await.expect("kept");
+    }
+
+    /// The name of that invoice; the first one is everybody's.
+    pub fn invoice_of(number: u8) -> u8 {
+        number + 2
+    }
+
+    /// The client of one of the crowd.
+    pub fn opened(&self, name: &str) -> Client {
+        client(name, 1000, 50)
     }
 
     pub fn id(&self, name: &str) -> ChannelId {

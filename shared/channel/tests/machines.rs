@@ -1,11 +1,12 @@
 //! Clients and hub with real signatures: payments as they should go, and what each side refuses.
 
+mod review;
 mod town;
 
 use sha2::{Digest as _, Sha256};
 use tarefa_channel::client::{Client, ClientError};
 use tarefa_channel::contract::{Call, HubWord, RedemptionStatus, Signed, Status};
-use tarefa_channel::hub::{HubToken, Refusal, Stage};
+use tarefa_channel::hub::{Answer, HubToken, Refusal, Stage};
 use tarefa_channel::message::{Op, OpKind, State, Token, TokenKind, Voucher};
 use tarefa_channel::sign::Signature;
 use tarefa_channel::terms::DeadlineError;
@@ -207,6 +208,31 @@ fn a_hub_that_refuses_the_attach_is_redeemed_against() {
     let proposal = town.bob.half.clone().expect("under way").proposal;
     assert_eq!(town.hub(&proposal), Err(Refusal::Redeeming(token.id())));
     assert_eq!(town.end(), [899, 130, 0, 251]);
+}
+
+#[test]
+fn of_what_is_attached_nothing_stays_unless_its_redemption_may_still_begin() {
+    let mut town = Town::new();
+    for _ in 0..2 {
+        let token = town.token(TokenKind::Off, 20);
+        town.pay(&token);
+        town.wish("bob");
+    }
+    assert!(
+        town.bob.earning.is_empty() && town.bob.done.is_empty(),
+        "else each payment costs more than the one before"
+    );
+    // The hub is silent, so Bob redeems; then it signs the attach after all.
+    let token = town.token(TokenKind::Off, 20);
+    town.pay(&token);
+    let late = town.propose("bob", vec![Op::on(OpKind::Attach, token.id(), Amount(20))], vec![]);
+    town.now = town.now.after(TERMS.patience + 1);
+    assert_eq!(town.dutiful("bob"), ["redeemToken"]);
+    let word = HubWord::State(hub_signs_as("hub", &late.state, &town));
+    town.answered("bob", &Answer { state: late.state.hash(), word, grants: vec![] });
+    assert_eq!(town.bob.done, [token], "nobody voids it, so Bob sees to its end");
+    town.now = town.now.after(TERMS.grace);
+    assert_eq!(town.dutiful("bob"), ["credit"]);
 }
 
 /// Bob attaches a token, forgets it on purpose and redeems it; with Bob as he was before he forgot.

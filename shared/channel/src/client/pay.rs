@@ -53,7 +53,8 @@ impl Client {
     /// A receipt has arrived: the token can be settled. With the hub's word: what the hub has not signed it would not settle.
     ///
     /// # Errors
-    /// If it is not the payee's and the hub's or does not show this token, or (METERED) shows more than was vouched for.
+    /// If the chain is not seen, or it is not the payee's and the hub's or does not show this token, or (METERED) shows more than was
+    /// vouched for.
     pub fn receipt<C: Chain, K: Recover, R: Rules>(
         &mut self,
         id: TokenId,
@@ -83,7 +84,7 @@ impl Client {
     /// it could still be attached, and whoever pays elsewhere meanwhile would pay twice (rule 10).
     ///
     /// # Errors
-    /// If it is not doubly signed or does not decline this token.
+    /// If the chain is not seen, or it is not doubly signed or does not decline this token.
     pub fn declined<C: Chain, K: Recover, R: Rules>(
         &mut self,
         id: TokenId,
@@ -113,6 +114,9 @@ pub struct Attached {
 
 impl Attached {
     fn check<C: Chain, K: Recover, R: Rules>(&self, token: &Token, ctx: &Ctx<'_, C, K, R>) -> Result<(), ClientError> {
+        if !ctx.chain.is_fresh() {
+            return Err(ClientError::Blind);
+        }
         if token.payee_channel() != Some(self.receipt.channel) {
             return Err(ClientError::Receipt);
         }

@@ -90,6 +90,8 @@ pub struct Town {
     pub alice: Client,
     pub bob: Client,
     pub fresh: bool,
+    /// What the chain shows of redemptions is final.
+    pub settled: bool,
 }
 
 impl Chain for Town {
@@ -109,7 +111,7 @@ impl Chain for Town {
         self.contract.redemptions.get(&token).copied()
     }
     fn final_redemption(&self, token: TokenId) -> Option<Redemption> {
-        self.redemption(token)
+        self.redemption(token).filter(|_| self.settled)
     }
     fn final_credited(&self, owner: Owner) -> Amount {
         let id = self.contract.channel_id(owner, self.contract.row(owner).epoch);
@@ -156,29 +158,37 @@ pub fn owner(name: &str) -> Owner {
 impl Town {
     /// Both channels open: Alice 1000 and the hub 50, Bob 30 and the hub 200.
     pub fn new() -> Self {
-        let mut contract =
+        let contract =
             Contract::new(1074, Address::repeat_byte(0xf0), TERMS, address("treasury"), address("hub"), Every);
-        let open = |client_in, hub_in| Row {
-            status: Status::Open,
-            client_in: Amount(client_in),
-            hub_in: Amount(hub_in),
-            ..Row::default()
+        let nobody = Client::opened(owner("nobody"), 0, ChannelId(B256::ZERO), Amount::ZERO, Amount::ZERO);
+        let (openings, channels, tokens, invoices) = Default::default();
+        let (alice, bob) = (nobody.clone(), nobody);
+        let mut town = Self {
+            now: Time(1000),
+            contract,
+            openings,
+            channels,
+            tokens,
+            invoices,
+            alice,
+            bob,
+            fresh: true,
+            settled: true,
         };
-        contract.rows.insert(owner("alice"), open(1000, 50));
-        contract.rows.insert(owner("bob"), open(30, 200));
-        let client = |name, client_in, hub_in| {
-            let owner = owner(name);
-            Client::opened(owner, 0, contract.channel_id(owner, 0), Amount(client_in), Amount(hub_in))
-        };
-        let (alice, bob) = (client("alice", 1000, 50), client("bob", 30, 200));
-        let row = |client: &Client, client_in, hub_in| {
-            (client.id, HubChannel::opened(client.owner, 0, client.id, Amount(client_in), Amount(hub_in)))
-        };
-        let channels = BTreeMap::from([row(&alice, 1000, 50), row(&bob, 30, 200)]);
+        town.alice = town.opens("alice", 1000, 50);
+        town.bob = town.opens("bob", 30, 200);
         let invoice = Invoice { cap: Amount(500), expires: Time(5_000), used: None };
-        let invoices = (1..=20).map(|n| ((bob.id, B256::with_last_byte(n)), invoice)).collect();
-        let (openings, tokens) = (BTreeMap::new(), BTreeMap::new());
-        Self { now: Time(1000), contract, openings, channels, tokens, invoices, alice, bob, fresh: true }
+        town.invoices = (1..=20).map(|n| ((town.bob.id, B256::with_last_byte(n)), invoice)).collect();
+        town
+    }
+
+    /// A new channel, on chain and at the hub; its client.
+    pub fn opens(&mut self, who: &str, client_in: u128, hub_in: u128) -> Client {
+        let (owner, client_in, hub_in) = (owner(who), Amount(client_in), Amount(hub_in));
+        self.contract.rows.insert(owner, Row { status: Status::Open, client_in, hub_in, ..Row::default() });
+        let id = self.contract.channel_id(owner, 0);
+        self.channels.insert(id, HubChannel::opened(owner, 0, id, client_in, hub_in));
+        Client::opened(owner, 0, id, client_in, hub_in)
     }
 
     /// A token of Alice's next state.
@@ -303,6 +313,7 @@ impl Town {
         loop {
             let mut client = self.client(who);
             self.ask(who, |ctx| client.look(ctx));
+            self.ask(who, |ctx| client.sweep(ctx));
             let calls = self.ask(who, |ctx| client.duties(ctx));
             self.keep(who, client);
             let names: Vec<&'static str> = calls.iter().map(Call::function).collect();
