@@ -68,7 +68,7 @@ pub struct Client {
     /// Tokens granted to it that it does not count on: declined when there is an occasion, or their places in the window would
     /// stay open for ever.
     pub unwanted: BTreeMap<TokenId, (Token, Grant)>,
-    /// Tokens it has earned with, whose redemption may still have to be ended on chain.
+    /// Tokens it has attached after it called for their redemption, which may still have to be ended on chain.
     pub done: Vec<Token>,
     /// Credited redemptions that the newest state acknowledges.
     pub acknowledged: Amount,

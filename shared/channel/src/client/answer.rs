@@ -70,8 +70,9 @@ impl Client {
     }
 
     /// Puts in order what time has decided, finally: redemptions that have ended, tokens that can no longer be paid, a proposal whose
-    /// attaches were redeemed instead.
-    pub fn sweep<C: Chain, K, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
+    /// attaches were redeemed instead. Notes what is to be redeemed: to be stored before [`Client::duties`] are done.
+    pub fn sweep<C: Chain, K: Recover, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
+        self.redeemed_now(ctx).into_iter().for_each(|id| self.redeems(id));
         let now = ctx.chain.final_time();
         let under_way = |token: &Token| {
             ctx.chain.redemption(token.id()).is_some_and(|found| found.status == RedemptionStatus::Pending)
@@ -117,11 +118,15 @@ impl Client {
             match op.kind {
                 OpKind::Attach | OpKind::Decline => {
                     // The hub may have been silent long enough for a redemption, which this state makes void.
-                    self.done.extend(self.earning.remove(&id).map(|earning| earning.token));
+                    self.done.extend(
+                        self.earning.remove(&id).filter(|earning| earning.redeeming).map(|earning| earning.token),
+                    );
                     self.unwanted.remove(&id);
                 }
                 OpKind::In if op.token != side_word(Side::Client) && op.token != side_word(Side::Hub) => {
-                    self.done.extend(self.earning.remove(&id).map(|earning| earning.token));
+                    self.done.extend(
+                        self.earning.remove(&id).filter(|earning| earning.redeeming).map(|earning| earning.token),
+                    );
                     self.acknowledged = self.acknowledged.plus(op.amount).unwrap_or(Amount(u128::MAX));
                 }
                 OpKind::Detach | OpKind::Settle | OpKind::Refund | OpKind::In | OpKind::OutClient | OpKind::OutHub => {}

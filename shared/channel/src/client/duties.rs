@@ -92,6 +92,23 @@ impl Client {
         self.redemption(id, ctx)
     }
 
+    /// The tokens whose redemption has begun, or is called for now.
+    pub(super) fn redeemed_now<C: Chain, K: Recover, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> Vec<TokenId> {
+        let Some(row) = self.live_row(ctx) else { return vec![] };
+        let begun = |earning: &Earning| {
+            ctx.chain.redemption(earning.grant.token).is_some() || self.redeem(earning, &row, ctx).is_some()
+        };
+        let found = self.earning.iter().filter(|(_, earning)| !earning.redeeming && begun(earning));
+        found.map(|(id, _)| *id).collect()
+    }
+
+    /// A token is about to be redeemed: what becomes of that is this client's to see to, even where the token is attached meanwhile.
+    pub fn redeems(&mut self, id: TokenId) {
+        if let Some(earning) = self.earning.get_mut(&id) {
+            earning.redeeming = true;
+        }
+    }
+
     /// The call that redeems a token now, if it can be redeemed.
     #[must_use]
     pub fn redemption<C: Chain, K, R: Rules>(&self, id: TokenId, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {

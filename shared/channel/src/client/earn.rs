@@ -31,7 +31,7 @@ impl Client {
             return Ok(());
         }
         self.check_grant(token, grant, hub, ctx)?;
-        // What was redeemed or attached is worth nothing a second time, under whatever grant.
+        // What was redeemed is worth nothing a second time, under whatever grant.
         if ctx.chain.redemption(id).is_some() || self.done.contains(token) {
             return Err(ClientError::Token);
         }
@@ -59,6 +59,7 @@ impl Client {
             voucher: None,
             preimage,
             collecting: false,
+            redeeming: false,
         };
         self.earning.insert(id, earning);
         Ok(())
