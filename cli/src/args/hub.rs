@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use clap::{Args as ClapArgs, Subcommand};
+use tarefa_channel::Amount;
 
 use super::wei::Wei;
 use super::{Output, duration};
@@ -14,7 +15,7 @@ use super::{Output, duration};
 #[derive(Debug, Subcommand)]
 pub enum Hub {
     /// Deploy a FulgurHub contract, with new keys and terms of its own.
-    Deploy(HubDeploy),
+    Deploy(Box<HubDeploy>),
     /// Put money into the hub's on-chain balance, which the collateral of channels comes from.
     Deposit(HubDeposit),
     /// Answer clients and watch the chain until stopped.
@@ -51,12 +52,15 @@ pub struct HubDeploy {
     /// The fee for a payment to an address on chain.
     #[arg(long, default_value = "1000gwei")]
     pub on_fee: Wei,
-    /// The least value of a payment: three times the gas of a redemption at the price you expect.
-    #[arg(long, default_value = "390000gwei")]
-    pub dust: Wei,
-    /// What opening a channel costs: at least the gas of a close.
-    #[arg(long, default_value = "160000gwei")]
-    pub opening_fee: Wei,
+    /// What gas costs on this chain, as you expect it: fees must be worth it. A higher one later means losses.
+    #[arg(long, default_value = "1gwei")]
+    pub gas_price: Wei,
+    /// The least value of a payment [default, and at least: three times the gas of a redemption].
+    #[arg(long)]
+    pub dust: Option<Wei>,
+    /// What opening a channel costs [default, and at least: the gas of a close].
+    #[arg(long)]
+    pub opening_fee: Option<Wei>,
     /// The most collateral for a new channel.
     #[arg(long, default_value = "1eth")]
     pub collateral: Wei,
@@ -84,6 +88,43 @@ pub struct HubDeploy {
     /// Output form.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Gas of a close at a state with its finalise, as the contract's tests measure it: with this, whoever opens channels only to make the hub
+/// close them pays for it \[1.30\].
+const CLOSE_GAS: u128 = 153_818;
+
+/// Gas of three redemptions with their credits: what is worth less is not worth redeeming.
+const DUST_GAS: u128 = 3 * 127_029;
+
+impl HubDeploy {
+    /// The fee for an opening.
+    ///
+    /// # Errors
+    /// Where it is less than a close costs.
+    pub fn opening_fee(&self) -> Result<Amount, String> {
+        self.at_least("--opening-fee", self.opening_fee, CLOSE_GAS, "the gas of a close")
+    }
+
+    /// The least value of a payment.
+    ///
+    /// # Errors
+    /// Where it is less than three redemptions cost.
+    pub fn dust(&self) -> Result<Amount, String> {
+        self.at_least("--dust", self.dust, DUST_GAS, "the gas of three redemptions")
+    }
+
+    fn at_least(&self, name: &str, asked: Option<Wei>, gas: u128, what: &str) -> Result<Amount, String> {
+        let price = self.gas_price.0;
+        let least = gas.checked_mul(price.0).map(Amount).ok_or_else(|| format!("--gas-price {price}: too large"))?;
+        match asked {
+            None => Ok(least),
+            Some(Wei(asked)) if asked >= least => Ok(asked),
+            Some(Wei(asked)) => Err(format!(
+                "{name} {asked} is less than {what}, {least} at --gas-price {price}: ask for more, or give the price that you expect"
+            )),
+        }
+    }
 }
 
 /// `tarefa hub deposit`
@@ -130,21 +171,40 @@ pub struct HubRun {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::args::{Args, Command};
 
     /// What the contract's gas tests have measured.
     const SNAPSHOT: &str = include_str!("../../../hub/contract/snapshots/gas.json");
 
+    fn deploy(more: &[&str]) -> Box<HubDeploy> {
+        let args = ["tarefa", "hub", "deploy", "--rpc", "http://127.0.0.1:1"];
+        match Args::try_parse_from(args.iter().chain(more)).expect("they are right").command {
+            Command::Hub(Hub::Deploy(deploy)) => deploy,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn tag_1_30_the_opening_fee_pays_for_a_close() {
-        use clap::CommandFactory as _;
-        let command = crate::args::Args::command();
-        let hub = command.find_subcommand("hub").and_then(|hub| hub.find_subcommand("deploy")).expect("it is there");
-        let fee = hub.get_arguments().find(|argument| argument.get_id() == "opening_fee").expect("it is there");
-        let fee: Wei = fee.get_default_values()[0].to_str().expect("text").parse().expect("an amount");
         let gas: serde_json::Value = serde_json::from_str(SNAPSHOT).expect("JSON");
         let gas = |name: &str| gas[name].as_str().expect(name).parse::<u128>().expect("a number");
-        let close = gas("close at a state") + gas("finalise without pending tokens");
-        assert!(fee.0.0 >= close * 1_000_000_000, "a close costs {close} gas, at one gwei more than {}", fee.0);
+        assert_eq!(CLOSE_GAS, gas("close at a state") + gas("finalise without pending tokens"));
+        assert_eq!(DUST_GAS, 3 * (gas("redeem") + gas("credit")));
+        let gwei = 1_000_000_000;
+        assert_eq!(deploy(&[]).opening_fee(), Ok(Amount(CLOSE_GAS * gwei)));
+        assert_eq!(deploy(&["--gas-price", "30gwei"]).opening_fee(), Ok(Amount(30 * CLOSE_GAS * gwei)));
+        assert_eq!(deploy(&["--opening-fee", "153818gwei"]).opening_fee(), Ok(Amount(CLOSE_GAS * gwei)));
+        let error = deploy(&["--opening-fee", "153817.999999999gwei"]).opening_fee().expect_err("one wei short");
+        assert!(error.contains("--opening-fee 153817999999999") && error.contains("153818000000000"), "{error}");
+        let error = deploy(&["--opening-fee", "1eth", "--gas-price", "7000gwei"]).opening_fee().expect_err("dear gas");
+        assert!(error.contains("--gas-price 7000000000000"), "{error}");
+        assert!(deploy(&["--dust", "1"]).dust().is_err());
+        assert_eq!(deploy(&["--dust", "1", "--gas-price", "0"]).dust(), Ok(Amount(1)), "who pays nothing for gas");
+        assert!(
+            deploy(&["--gas-price", "100000000000000000000eth"]).dust().is_err_and(|error| error.contains("large"))
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use axum::serve::ListenerExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -112,16 +112,16 @@ fn terms(args: &HubDeploy) -> Result<Terms> {
         live_tokens: args.live_tokens,
         fee: args.fee.0,
         on_fee: args.on_fee.0,
-        dust: args.dust.0,
+        dust: args.dust().map_err(Error::msg)?,
         unsettled: args.unsettled.0,
     };
     terms.check()?;
     Ok(terms)
 }
 
-pub async fn deploy(args: HubDeploy) -> Result<u8> {
+pub async fn deploy(args: Box<HubDeploy>) -> Result<u8> {
     let ui = Ui::new(args.output.json);
-    let terms = terms(&args)?;
+    let (terms, opening_fee) = (terms(&args)?, args.opening_fee().map_err(Error::msg)?);
     let home = Home::lock(&home(args.data_dir.clone())?)?;
     if home.file(SETTINGS).exists() {
         bail!(
@@ -148,7 +148,7 @@ pub async fn deploy(args: HubDeploy) -> Result<u8> {
         deployment(treasury.address(), signer.address(), terms.grace, terms.revocation_delay(), args.asset.clone());
     let sent = sender.deploy(code).await?;
     let contract = mined(&sender, &sent, "the deployment").await?.context("the chain made no contract")?;
-    let policy = Policy { collateral: args.collateral.0, opening_fee: args.opening_fee.0 };
+    let policy = Policy { collateral: args.collateral.0, opening_fee };
     let deployment = Deployment { chain_id: rpc.chain_id(), contract, from, terms };
     let settings = Settings { rpc: args.rpc.clone(), gas_ceiling: ceiling, deployment, policy };
     home.write_secret(SETTINGS, &serde_json::to_vec_pretty(&settings)?)?;

@@ -234,6 +234,8 @@ impl Scenario {
                 "600",
                 "--patience",
                 "10",
+                "--gas-price",
+                "0",
                 "--dust",
                 "1",
                 "--fee",

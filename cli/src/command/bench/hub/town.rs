@@ -232,6 +232,8 @@ async fn deploy(node: &str, dir: &Path, collateral: u128) -> Result<()> {
         "1",
         "--on-fee",
         "1",
+        "--gas-price",
+        "0",
         "--dust",
         "1",
         "--opening-fee",
