@@ -30,12 +30,16 @@ async fn database() -> String {
     format!("{}/{name}", server.rsplit_once('/').expect("an address").0)
 }
 
+/// The stores of two replicas.
+async fn stores() -> (Store, Store) {
+    let address = database().await;
+    (Store::shared(&address).await.expect("it opens"), Store::shared(&address).await.expect("again"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: hub/with-postgres.sh; ./test runs it"]
 async fn a_hundred_proposals_for_one_invoice_at_two_replicas_are_granted_once() {
-    let address = database().await;
-    let (one, other) =
-        (Store::shared(&address).await.expect("it opens"), Store::shared(&address).await.expect("again"));
+    let (one, other) = stores().await;
     let mut first = Town::new(one).await;
     let second = Town::again(other).await;
     // The same number and invoice, a hundred different tokens.
@@ -70,9 +74,7 @@ async fn a_hundred_proposals_for_one_invoice_at_two_replicas_are_granted_once() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: hub/with-postgres.sh; ./test runs it"]
 async fn tag_1_12_two_replicas_promise_a_hundred_payers_no_more_than_there_is() {
-    let address = database().await;
-    let (one, other) =
-        (Store::shared(&address).await.expect("it opens"), Store::shared(&address).await.expect("again"));
+    let (one, other) = stores().await;
     let first = Town::new(one).await;
     let second = Town::again(other).await;
     crowd(&first, &second).await;
@@ -131,9 +133,7 @@ async fn join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: hub/with-postgres.sh; ./test runs it"]
 async fn one_replica_at_a_time_has_the_lease_and_the_next_goes_on_when_it_is_over() {
-    let address = database().await;
-    let (one, other) =
-        (Store::shared(&address).await.expect("it opens"), Store::shared(&address).await.expect("again"));
+    let (one, other) = stores().await;
     let lease = |store: &Store, name: u8, now: u64| {
         let store = store.clone();
         async move { store.transact(move |book| book.lease("monitor", B256::repeat_byte(name), now, now + 10)).await }
