@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use tarefa_protocol::{BaseUnits, PartyId, TaskId};
 
-pub use bench::{Bench, BenchHub, BenchTask, BenchTestnet};
+pub use bench::{Bench, BenchChain, BenchHub, BenchTask, BenchTestnet};
 pub use channel::{Backup, Channel, ChannelCommand, ChannelInit, ChannelRun, PayInvoice};
 pub use hub::{Hub, HubDeploy, HubDeposit, HubRun};
 pub use testnet::{Testnet, TestnetCtl, TestnetDown, TestnetPing, TestnetUp};

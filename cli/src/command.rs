@@ -65,5 +65,6 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Bench(Bench::Task(args)) => bench::task(args).await,
         Command::Bench(Bench::Testnet(args)) => bench::testnet(args).await,
         Command::Bench(Bench::Hub(args)) => bench::hub(args).await,
+        Command::Bench(Bench::Chain(args)) => bench::chain(&args),
     }
 }

@@ -176,8 +176,7 @@ impl Monitor {
 
     /// Sends what one channel needs.
     async fn defend(&mut self, channel: ChannelId, view: &View) -> Result<usize, MonitorFault> {
-        let redeeming: Vec<_> =
-            view.books().redeeming().filter(|(payee, _)| *payee == channel).map(|(_, token)| token).collect();
+        let redeeming: Vec<_> = view.books().redeeming(channel).collect();
         let rows = self.hub.store().read(move |book| {
             let Some(row) = book.channel(channel)? else { return Ok(None) };
             let earned = redeeming.iter().filter_map(|token| book.token(*token).transpose());

@@ -16,6 +16,8 @@ pub enum Bench {
     Testnet(BenchTestnet),
     /// Payments over a hub: how many a second, what each costs the hub, how long it takes.
     Hub(BenchHub),
+    /// What a look at the chain costs a hub, by the number of its channels.
+    Chain(BenchChain),
 }
 
 /// `tarefa bench task`
@@ -106,6 +108,20 @@ pub struct BenchHub {
     /// Show where the hub's time goes.
     #[arg(long)]
     pub profile: bool,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa bench chain`
+#[derive(Debug, Clone, ClapArgs)]
+pub struct BenchChain {
+    /// Open channels, one measurement each.
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 1000, 100_000])]
+    pub channels: Vec<u64>,
+    /// Looks of each measurement, one event in each.
+    #[arg(long, default_value_t = 1000)]
+    pub looks: u32,
     /// Output form.
     #[command(flatten)]
     pub output: Output,

@@ -1,5 +1,6 @@
 //! `tarefa bench task`: from submit to the result in hand, and the warm start of a guest.
 
+mod chain;
 mod hub;
 mod start;
 mod testnet;
@@ -22,6 +23,7 @@ use crate::guests;
 use crate::session::Session;
 use crate::ui::Ui;
 
+pub use chain::chain;
 pub use hub::hub;
 pub use testnet::testnet;
 

@@ -1,8 +1,12 @@
 //! What the contract's events add up to: rows, redemptions, claims and signers, without asking the contract.
+//!
+//! Maps share what they have in common with those they were copied from: every look copies the books as of the newest final block, and
+//! there may be a hundred thousand channels in them.
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
+use imbl::{OrdMap, OrdSet};
 use tarefa_channel::contract::{Owner, Redemption, RedemptionStatus, Row, Status};
 use tarefa_channel::id::{Amount, ChannelId, Seq, Time, TokenId};
 use tarefa_channel::message::Opening;
@@ -14,12 +18,16 @@ use crate::event::Event;
 /// fee to itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
-    rows: BTreeMap<Owner, Row>,
-    channels: BTreeMap<ChannelId, (Owner, u32)>,
-    openings: BTreeMap<Owner, Opening>,
-    redemptions: BTreeMap<TokenId, Redemption>,
-    credited: BTreeMap<Owner, Amount>,
-    claims: BTreeMap<(ChannelId, TokenId), Amount>,
+    rows: OrdMap<Owner, Row>,
+    /// Of rows: those that are closing or have redemptions under way.
+    busy: OrdSet<Owner>,
+    channels: OrdMap<ChannelId, (Owner, u32)>,
+    openings: OrdMap<Owner, Opening>,
+    redemptions: OrdMap<TokenId, Redemption>,
+    /// Of redemptions: those under way, by the channel that they pay.
+    redeeming: OrdSet<(ChannelId, TokenId)>,
+    credited: OrdMap<Owner, Amount>,
+    claims: OrdMap<(ChannelId, TokenId), Amount>,
     signers: BTreeMap<Address, Option<Time>>,
 }
 
@@ -67,14 +75,13 @@ impl Books {
 
     /// Channels in which something waits for somebody: those that are closing, and those with redemptions under way.
     pub fn busy(&self) -> impl Iterator<Item = (Owner, u32)> {
-        let busy = |row: &&Row| row.status == Status::Closing || row.redeeming > 0;
-        self.rows.iter().filter(move |(_, row)| busy(row)).map(|(owner, row)| (*owner, row.epoch))
+        self.busy.iter().map(|owner| (*owner, self.row(*owner).epoch))
     }
 
-    /// Redemptions under way, by the channels that they pay.
-    pub fn redeeming(&self) -> impl Iterator<Item = (ChannelId, TokenId)> {
-        let pending = |(_, redemption): &(&TokenId, &Redemption)| redemption.status == RedemptionStatus::Pending;
-        self.redemptions.iter().filter(pending).map(|(token, redemption)| (ChannelId(redemption.payee), *token))
+    /// Redemptions under way that pay a channel.
+    pub fn redeeming(&self, payee: ChannelId) -> impl Iterator<Item = TokenId> {
+        let [first, last] = [B256::ZERO, B256::repeat_byte(0xff)].map(|id| (payee, TokenId(id)));
+        self.redeeming.range(first..=last).map(|(_, token)| *token)
     }
 
     /// Whether this is a signer whose revocation is not announced.
@@ -124,6 +131,12 @@ impl Books {
                 let Some((owner, epoch)) = self.channel(*channel) else { return Some(()) };
                 let row = self.rows.get(&owner).copied().filter(|row| row.epoch == epoch)?;
                 let row = self.in_channel(event, owner, row, time)?;
+                let busy = row.status == Status::Closing || row.redeeming > 0;
+                if busy {
+                    self.busy.insert(owner)
+                } else {
+                    self.busy.remove(&owner)
+                };
                 self.rows.insert(owner, row);
             }
         }
@@ -158,6 +171,7 @@ impl Books {
                 if self.redemptions.insert(*token, started).is_none() {
                     row.redeeming += 1;
                 }
+                self.redeeming.insert((*channel, *token));
             }
             Event::RedemptionCredited { token, amount, .. } => {
                 self.end_redemption(*token, RedemptionStatus::Credited, &mut row)?;
@@ -187,7 +201,59 @@ impl Books {
     fn end_redemption(&mut self, token: TokenId, status: RedemptionStatus, row: &mut Row) -> Option<()> {
         let redemption = self.redemptions.get_mut(&token)?;
         redemption.status = status;
+        self.redeeming.remove(&(ChannelId(redemption.payee), token));
         row.redeeming = row.redeeming.checked_sub(1)?;
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy(books: &Books) -> Vec<(Owner, u32)> {
+        books.busy().collect()
+    }
+
+    #[test]
+    fn what_waits_for_somebody_is_found_and_nothing_else() {
+        let owner = |byte| Owner { client: Address::repeat_byte(byte), asset: Address::ZERO };
+        let (channel, other) = (ChannelId(B256::repeat_byte(1)), ChannelId(B256::repeat_byte(2)));
+        let [first, second] = [3, 4].map(|byte| TokenId(B256::repeat_byte(byte)));
+        let opened = |channel, byte, epoch| {
+            let (client_in, hub_in) = (Amount(100), Amount(100));
+            Event::Subscribed { channel, owner: owner(byte), epoch, client_in, hub_in }
+        };
+        let started = |token, amount| Event::RedemptionStarted {
+            channel,
+            token,
+            amount: Amount(amount),
+            payee_seq: Seq::ZERO,
+            credit_at: Time(50),
+            preimage: B256::ZERO,
+        };
+        let mut books = Books::default();
+        let mut apply = |event: &Event| {
+            books.apply(event, Time(1)).expect("it fits");
+            (busy(&books), books.redeeming(channel).collect::<Vec<_>>(), books.redeeming(other).count())
+        };
+        apply(&opened(other, 2, 0));
+        assert_eq!(apply(&opened(channel, 1, 0)), (vec![], vec![], 0));
+        let is_busy = vec![(owner(1), 0)];
+        assert_eq!(apply(&started(first, 5)), (is_busy.clone(), vec![first], 0));
+        assert_eq!(
+            apply(&started(first, 6)),
+            (is_busy.clone(), vec![first], 0),
+            "a larger voucher is no other redemption"
+        );
+        assert_eq!(apply(&started(second, 7)), (is_busy.clone(), vec![first, second], 0));
+        let voided = Event::RedemptionVoided { channel, token: first };
+        assert_eq!(apply(&voided), (is_busy.clone(), vec![second], 0));
+        let credited = Event::RedemptionCredited { channel, token: second, amount: Amount(7) };
+        assert_eq!(apply(&credited), (vec![], vec![], 0));
+        let closing = Event::Closing { channel, by: owner(1).client, closes_at: Time(9) };
+        assert_eq!(apply(&closing), (is_busy, vec![], 0));
+        let (to_client, to_hub) = (Amount(107), Amount(93));
+        assert_eq!(apply(&Event::Finalised { channel, to_client, to_hub }), (vec![], vec![], 0));
     }
 }
