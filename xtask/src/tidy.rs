@@ -23,7 +23,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("tarefa-chain", &["tarefa-channel", "tarefa-evm"]),
     ("tarefa-evm", &[]),
     ("tarefa-hub", &["tarefa-chain", "tarefa-channel"]),
-    ("tarefa-client", &["tarefa-chain", "tarefa-channel", "tarefa-evm", "tarefa-hub"]),
+    // Its tests run the checker's faults over the stores.
+    ("tarefa-client", &["tarefa-chain", "tarefa-channel", "tarefa-checker", "tarefa-evm", "tarefa-hub"]),
     ("tarefa-tangle", &["tarefa-ledger"]),
     ("tarefa-daemon", &["tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),
     ("tarefa-executor", &["tarefa-daemon", "tarefa-ledger", "tarefa-protocol", "tarefa-tangle"]),

@@ -3,6 +3,7 @@
 //! allow. In the end every channel is final and nobody has lost anything.
 
 mod chain;
+mod disks;
 mod end;
 mod hub;
 
@@ -21,6 +22,7 @@ use tarefa_channel::{Address, B256};
 use crate::keys::{ALICE, BOB, CAROL, Key, VOUCHERS};
 use crate::scenario::{ALICES, BOBS, channel, domain};
 use chain::{Chain, Seen};
+pub use disks::{Crash, Disks, Memory, Sight, invoice, opened, opened_at_the_hub};
 use hub::Hub;
 
 /// What Alice's side holds at first.
@@ -58,17 +60,6 @@ enum Message {
     Voucher(Voucher, Signature),
 }
 
-/// Where a process dies while it does something next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Crash {
-    #[default]
-    None,
-    /// What it did is lost.
-    Before,
-    /// What it did is stored, and nobody was told.
-    After,
-}
-
 /// A client's process.
 #[derive(Clone, Debug)]
 struct Process {
@@ -97,9 +88,9 @@ pub struct Told {
 }
 
 /// The world.
-#[derive(Clone, Debug)]
 pub struct Faults {
     chain: Chain,
+    disks: Box<dyn Disks>,
     hub: Hub,
     alice: Process,
     bob: Process,
@@ -111,17 +102,15 @@ pub struct Faults {
 }
 
 impl Faults {
-    fn new() -> Self {
-        let process = |owner, client_in, hub_in| Process {
-            client: Client::opened(owner, 0, channel(owner), client_in, hub_in),
-            away_until: Time(0),
-            crash: Crash::None,
-        };
+    fn new(mut disks: Box<dyn Disks>) -> Self {
+        let [alice, bob] =
+            [true, false].map(|alice| Process { client: disks.client(alice), away_until: Time(0), crash: Crash::None });
         Self {
             chain: Chain::new(),
-            hub: Hub::new(),
-            alice: process(ALICES, ALICE_CLIENT, ALICE_HUB),
-            bob: process(BOBS, BOB_CLIENT, BOB_HUB),
+            disks,
+            hub: Hub::default(),
+            alice,
+            bob,
             wires: vec![],
             tokens: BTreeMap::new(),
             delivered: BTreeMap::new(),
@@ -134,7 +123,15 @@ impl Faults {
     /// # Errors
     /// Who has lost what, or is stuck.
     pub fn run(bytes: &[u8]) -> Result<Told, String> {
-        let mut world = Self::new();
+        Self::run_over(Box::new(Memory::default()), bytes)
+    }
+
+    /// The same over these stores, in which both channels have just been opened.
+    ///
+    /// # Errors
+    /// Who has lost what, or is stuck.
+    pub fn run_over(disks: Box<dyn Disks>, bytes: &[u8]) -> Result<Told, String> {
+        let mut world = Self::new(disks);
         for pair in bytes.chunks(2) {
             world.act(pair[0], pair.get(1).copied().unwrap_or(0));
         }
@@ -176,7 +173,7 @@ impl Faults {
             }
         }
         if self.hub.away_until <= self.now() {
-            self.hub.attend(&mut self.chain, &self.tokens);
+            Hub::attend(&mut *self.disks, &mut self.chain, &self.tokens);
         }
     }
 
@@ -202,13 +199,15 @@ impl Faults {
         let process = if alice { &self.alice } else { &self.bob };
         let mut client = process.client.clone();
         let done = input(&mut client, &ctx).ok()?;
-        let process = self.process(alice);
-        let crash = std::mem::take(&mut process.crash);
-        if crash == Crash::Before {
-            return None;
+        let crash = std::mem::take(&mut self.process(alice).crash);
+        if crash != Crash::Before {
+            self.disks.keep(alice, &client);
         }
-        process.client = client;
-        Some((done, crash))
+        if crash != Crash::None {
+            client = self.disks.client(alice);
+        }
+        self.process(alice).client = client;
+        (crash != Crash::Before).then_some((done, crash))
     }
 
     /// A client looks at the chain, sends what is due there, and sends its proposal again.
@@ -329,8 +328,8 @@ impl Faults {
                     self.told.lost += 1;
                     return;
                 }
-                let seen = Seen { chain: &self.chain, tokens: &self.tokens, lag: usize::from(replica) };
-                if let Some(said) = self.hub.decide(&proposal, &seen) {
+                let sight = Sight { chain: self.chain.clone(), tokens: self.tokens.clone(), lag: usize::from(replica) };
+                if let Some(said) = self.disks.decide(&proposal, sight, &mut self.hub.crash) {
                     let hash = proposal.state.hash();
                     self.send(said.map_or(Message::Refused(who, hash), |answer| Message::Answer(who, answer)));
                 }
@@ -361,10 +360,10 @@ impl Faults {
             return;
         }
         let mine: ChannelId = channel(if alice { ALICES } else { BOBS });
-        for row in self.hub.letters(mine) {
+        for row in self.disks.letters(mine) {
             let id = row.id();
             let proof = |receipt: &tarefa_channel::message::Receipt, signature: &Signature| {
-                let hub = self.hub.word(receipt);
+                let hub = Hub::word(receipt);
                 Attached { receipt: receipt.clone(), signature: *signature, hub }
             };
             match &row.stage {

@@ -14,7 +14,8 @@ const HORIZON: u64 = 40 + 2 * TERMS.distance() + 3 * (TERMS.grace + TERMS.distan
 impl Faults {
     /// Everybody is back, nothing fails any more, and everybody leaves. What happened.
     pub(super) fn end(mut self) -> Result<Told, String> {
-        for process in [&mut self.alice, &mut self.bob] {
+        for alice in [true, false] {
+            let process = self.process(alice);
             process.client.leaving = true;
             process.crash = super::Crash::None;
         }
