@@ -1,7 +1,7 @@
 //! The hub over HTTP: JSON, named as the seed names its operations.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -94,11 +94,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Read<T> {
 }
 
 async fn limit(State(served): Shared, request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    let address =
+        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| network(address.ip()));
     if address.is_some_and(|address| !served.addresses.admits(address, Instant::now())) {
         return limited(&served.hub).into_response();
     }
     next.run(request).await
+}
+
+/// What one asker has: of IPv6, whoever has one address has the 2^64 of its network.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & u128::MAX << 64)),
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 fn limited(hub: &Hub) -> Fault {
@@ -303,4 +312,18 @@ async fn say(
     }
     Metrics::count(&served.hub.metrics().relayed);
     Ok(Json(json!({ "said": true })).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_is_one_asker_and_each_address_of_ipv4() {
+        let of = |address: &str| network(address.parse().expect("an address"));
+        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::5"));
+        assert_ne!(of("2001:db8:1:2::4"), of("2001:db8:1:3::4"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"), "the same by another name");
+    }
 }

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Buckets that are kept; beyond, the full ones are forgotten, which changes nothing for their owners.
+/// Buckets that are kept; beyond, the full ones are forgotten, which changes nothing for their owners, and who is new waits.
 const BUCKETS: usize = 65_536;
+
+/// How often full ones are looked for, which takes a millisecond.
+const FORGET: Duration = Duration::from_secs(1);
 
 /// Seconds of asking that may come at once.
 const BURST: f64 = 4.0;
@@ -15,14 +18,21 @@ const BURST: f64 = 4.0;
 #[derive(Debug)]
 pub struct Rate<K> {
     per_second: f64,
-    buckets: Mutex<HashMap<K, (f64, Instant)>>,
+    buckets: Mutex<Buckets<K>>,
+}
+
+#[derive(Debug)]
+struct Buckets<K> {
+    all: HashMap<K, (f64, Instant)>,
+    forgotten: Option<Instant>,
 }
 
 impl<K: Hash + Eq> Rate<K> {
     /// So many requests a second for each; none: as many as they like.
     #[must_use]
     pub fn new(per_second: Option<u32>) -> Self {
-        Self { per_second: per_second.map_or(f64::INFINITY, f64::from), buckets: Mutex::default() }
+        let buckets = Mutex::new(Buckets { all: HashMap::new(), forgotten: None });
+        Self { per_second: per_second.map_or(f64::INFINITY, f64::from), buckets }
     }
 
     /// Whether this one may ask now.
@@ -35,21 +45,25 @@ impl<K: Hash + Eq> Rate<K> {
             let since = now.saturating_duration_since(at).as_secs_f64();
             full.min(left + since * self.per_second)
         };
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= BUCKETS {
-            buckets.retain(|_, bucket| filled(*bucket) < full);
+        let Buckets { all, forgotten } = &mut *self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= BUCKETS && !all.contains_key(&who) {
+            if forgotten.is_none_or(|at| now.saturating_duration_since(at) >= FORGET) {
+                all.retain(|_, bucket| filled(*bucket) < full);
+                *forgotten = Some(now);
+            }
+            if all.len() >= BUCKETS {
+                return false;
+            }
         }
-        let left = buckets.get(&who).map_or(full, |bucket| filled(*bucket));
+        let left = all.get(&who).map_or(full, |bucket| filled(*bucket));
         let admitted = left >= 1.0;
-        buckets.insert(who, (if admitted { left - 1.0 } else { left }, now));
+        all.insert(who, (if admitted { left - 1.0 } else { left }, now));
         admitted
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -62,5 +76,15 @@ mod tests {
         assert!(!rate.admits("a", begun + Duration::from_millis(50)));
         assert!(rate.admits("a", begun + Duration::from_millis(150)));
         assert!((0..1000).all(|_| Rate::new(None).admits("a", begun)));
+    }
+
+    #[test]
+    fn where_too_many_ask_who_is_new_waits_until_others_have_been_quiet() {
+        let (rate, begun) = (Rate::new(Some(10)), Instant::now());
+        assert!((0..BUCKETS).all(|who| rate.admits(who, begun)));
+        assert!(!rate.admits(BUCKETS, begun), "there is no room");
+        assert!(rate.admits(0, begun), "and who was there before goes on");
+        assert!(!rate.admits(BUCKETS, begun + Duration::from_millis(999)), "nobody looks for room at each request");
+        assert!(rate.admits(BUCKETS, begun + Duration::from_secs(1)));
     }
 }

@@ -5,16 +5,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Time now, with what tests have added.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
-    ahead: u64,
+    /// Seconds before the system's, or behind it after a return to an earlier block.
+    ahead: i64,
     next: Option<u64>,
+}
+
+fn system() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Clock {
     /// Seconds since 1970.
     #[must_use]
     pub fn now(&self) -> u64 {
-        let system = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        self.next.unwrap_or_else(|| system.saturating_add(self.ahead))
+        self.next.unwrap_or_else(|| system().saturating_add_signed(self.ahead))
     }
 
     /// The time of the block that is made now: what was set for it, once.
@@ -25,15 +29,20 @@ impl Clock {
     }
 
     /// Moves the clock on; how far it is ahead of the system's afterwards, seconds.
-    pub fn advance(&mut self, seconds: u64) -> u64 {
-        self.ahead = self.ahead.saturating_add(seconds);
+    pub fn advance(&mut self, seconds: u64) -> i64 {
+        self.ahead = self.ahead.saturating_add_unsigned(seconds);
         self.ahead
     }
 
     /// Sets the time of the next block, and with it the clock from then on.
     pub fn set_next(&mut self, time: u64) {
-        let system = Self { ahead: 0, next: None }.now();
-        self.ahead = time.saturating_sub(system);
+        self.go_on_from(time);
         self.next = Some(time);
+    }
+
+    /// Sets the clock: it goes on from there.
+    pub fn go_on_from(&mut self, time: u64) {
+        let signed = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
+        (self.ahead, self.next) = (signed(time) - signed(system()), None);
     }
 }

@@ -171,6 +171,11 @@ fn time_moves_and_snapshots_go_back_once() {
     ask(&mut served, "evm_revert", &json!([snapshot])).expect("back");
     assert_eq!((served.chain.head().hash, served.chain.balance(sender())), (before, U256::from(ETHER)));
     ask(&mut served, "evm_revert", &json!([snapshot])).expect_err("once");
+    let again = ask(&mut served, "evm_snapshot", &json!([])).expect("a snapshot");
+    ask(&mut served, "evm_mine", &json!([])).expect("a block");
+    let later = served.chain.head().time;
+    assert!((4_000_000_000..4_000_000_090).contains(&later), "{later}: the clock has gone back too");
+    ask(&mut served, "evm_revert", &json!([again])).expect("back");
     served.chain.mine(time);
     assert_ne!(served.chain.head().hash, lost, "the same block elsewhere has another hash");
     let first = served.chain.snapshot();
