@@ -1,5 +1,6 @@
 //! What a client has stored, before it says anything: one SQLite file, durable at each commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -69,12 +70,16 @@ pub struct Tx<'a>(&'a Connection);
 
 impl Inner {
     fn begin(&self) -> Result<(), ClientFault> {
-        // Changes that are held have begun it already. Without any, an open one is of a change that panicked: nothing of it counts.
-        if !self.held && !self.connection.is_autocommit() {
-            self.connection.prepare_cached("ROLLBACK")?.execute([])?;
-        }
+        // Changes that are held have begun it already.
         if self.connection.is_autocommit() {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        }
+        Ok(())
+    }
+
+    fn undo(&self) -> Result<(), ClientFault> {
+        if !self.connection.is_autocommit() {
+            self.connection.prepare_cached("ROLLBACK")?.execute([])?;
         }
         Ok(())
     }
@@ -138,14 +143,19 @@ impl Store {
     pub fn commit<T>(&self, change: impl FnOnce(&Tx<'_>) -> Result<T, ClientFault>) -> Result<T, ClientFault> {
         let mut inner = self.inner();
         inner.begin()?;
-        let done = change(&Tx(&inner.connection)).and_then(|done| {
+        let done = catch_unwind(AssertUnwindSafe(|| change(&Tx(&inner.connection)))).unwrap_or_else(|panic| {
+            // Else the next change would carry along what this one has left half done.
+            inner.undo().ok();
+            resume_unwind(panic)
+        });
+        let done = done.and_then(|done| {
             if !inner.held {
                 inner.end()?;
             }
             Ok(done)
         });
-        if done.is_err() && !inner.connection.is_autocommit() {
-            inner.connection.prepare_cached("ROLLBACK")?.execute([])?;
+        if done.is_err() {
+            inner.undo()?;
         }
         done
     }
@@ -345,5 +355,55 @@ impl Tx<'_> {
         };
         self.0.execute(put, params![key, body])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn noted(store: &Store) -> Vec<String> {
+        store.read(|tx| tx.history()).expect("it reads").into_iter().map(|entry| entry.what).collect()
+    }
+
+    fn note(tx: &Tx<'_>, what: &str) -> Result<(), ClientFault> {
+        tx.note(Time(1), what, &json!({}))
+    }
+
+    #[test]
+    fn of_a_change_that_panics_or_fails_nothing_is_kept() {
+        let store = Store::in_memory().expect("it opens");
+        let panics = || {
+            store.commit(|tx| -> Result<(), ClientFault> {
+                note(tx, "half done")?;
+                panic!("on purpose")
+            })
+        };
+        catch_unwind(AssertUnwindSafe(panics)).expect_err("it goes on");
+        assert!(noted(&store).is_empty());
+        let fails = store.commit(|tx| {
+            note(tx, "half done")?;
+            Err::<(), _>(ClientFault::asked("no"))
+        });
+        fails.expect_err("its own error");
+        store.commit(|tx| note(tx, "done")).expect("it is kept");
+        assert_eq!(noted(&store), ["done"]);
+    }
+
+    #[test]
+    fn what_is_held_is_kept_together_or_not_at_all() {
+        let store = Store::in_memory().expect("it opens");
+        store.hold();
+        store.commit(|tx| note(tx, "first")).expect("held");
+        store.commit(|_| Err::<(), _>(ClientFault::asked("no"))).expect_err("its own error");
+        store.release().expect("nothing is left");
+        assert!(noted(&store).is_empty(), "the first went with the second");
+        store.hold();
+        store.commit(|tx| note(tx, "first")).expect("held");
+        store.commit(|tx| note(tx, "second")).expect("held");
+        store.release().expect("both");
+        assert_eq!(noted(&store).len(), 2);
     }
 }
