@@ -70,7 +70,7 @@ pub struct HubDeploy {
     /// Tokens in flight of one payer.
     #[arg(long, default_value_t = 8)]
     pub live_tokens: usize,
-    /// ERC-20 contracts that channels may be in, besides the native asset. Immutable.
+    /// ERC-20 contracts that channels may be in, besides the native asset. Immutable. All fees are in base units of a channel's asset.
     #[arg(long)]
     pub asset: Vec<Address>,
     /// What the hub begins with, from the treasury.

@@ -1,8 +1,7 @@
 //! Findings of the reviews that the machines hold, each under its tag. `docs/protocol/review.md` has all of them.
 
-use crate::detach;
 use crate::town::{TERMS, Town, hub_signs_as, key, owner, signed_by};
-use sha2::{Digest as _, Sha256};
+use crate::{detach, metered};
 use tarefa_channel::client::{Attached, ClientError};
 use tarefa_channel::contract::{Call, HubWord, Redeem, RedemptionStatus, Revert, Signed};
 use tarefa_channel::hub::{Proposal, Refusal, Stage};
@@ -45,14 +44,9 @@ fn tag_1_16_a_refusal_that_one_side_signed_binds_neither() {
 
 #[test]
 fn tag_1_22_the_last_share_is_paid_against_its_key_and_not_without() {
-    let mut town = Town::new();
-    let secret = B256::repeat_byte(7);
-    let condition = B256::from_slice(&Sha256::digest(secret));
-    let token = town.token(TokenKind::Metered, 100);
-    town.detach(&token);
+    let (mut town, token, secret, condition) = metered();
     let row = town.tokens[&token.id()].clone();
     let (mut alice, mut bob) = (town.alice.clone(), town.bob.clone());
-    town.ask("bob", |ctx| bob.offered(&token, &row.grant, &row.hub, Some(secret), ctx)).expect("he counts on it");
     let vouched = town
         .ask("alice", |ctx| alice.vouch(token.id(), Amount(60), condition, B256::ZERO, &key("vouchers"), ctx))
         .expect("she vouches");
