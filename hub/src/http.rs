@@ -245,31 +245,32 @@ fn follow(hub: Arc<Hub>, channel: ChannelId) -> impl Stream<Item = Result<Bytes,
     let ends = hub.follow(channel);
     // The first line at once, so that the reader knows that it is heard.
     let first = futures_util::stream::once(async { Ok(beat()) });
-    let lines = futures_util::stream::unfold((None, begun, ends), move |(mut seen, mut shown, mut ends)| {
-        let hub = Arc::clone(&hub);
-        async move {
-            if begun.elapsed() > Duration::from_secs(SESSION) {
-                return None;
-            }
-            if shown.elapsed() > LONGEST_POLL {
-                seen = None;
-            }
-            let news = tokio::select! {
-                _ = &mut ends => return None,
-                news = hub.news(channel, seen, BEAT) => news.ok()?,
-            };
-            let line = match news {
-                Some(found) => {
-                    (seen, shown) = (Some(found.at), Instant::now());
-                    let mut line = serde_json::to_vec(&found).ok()?;
-                    line.push(b'\n');
-                    Bytes::from(line)
+    let lines =
+        futures_util::stream::unfold((None, None, begun, ends), move |(mut seen, mut looked, mut shown, mut ends)| {
+            let hub = Arc::clone(&hub);
+            async move {
+                if begun.elapsed() > Duration::from_secs(SESSION) {
+                    return None;
                 }
-                None => beat(),
-            };
-            Some((Ok(line), (seen, shown, ends)))
-        }
-    });
+                if seen.is_some() && shown.elapsed() > LONGEST_POLL {
+                    (seen, looked) = (None, None);
+                }
+                let news = tokio::select! {
+                    _ = &mut ends => return None,
+                    news = hub.news(channel, seen, &mut looked, BEAT) => news.ok()?,
+                };
+                let line = match news {
+                    Some(found) => {
+                        (seen, shown) = (Some(found.at), Instant::now());
+                        let mut line = serde_json::to_vec(&found).ok()?;
+                        line.push(b'\n');
+                        Bytes::from(line)
+                    }
+                    None => beat(),
+                };
+                Some((Ok(line), (seen, looked, shown, ends)))
+            }
+        });
     first.chain(lines)
 }
 

@@ -412,17 +412,24 @@ impl Hub {
         Metrics::count(&self.metrics.polls);
         let _held = self.held.hold(channel).ok_or(Fault::Limited)?;
         let wait = wait.min(LONGEST_POLL);
-        match self.news(channel, seen, wait).await? {
+        match self.news(channel, seen, &mut None, wait).await? {
             Some(found) => Ok(found),
-            None => Ok(self.news(channel, None, Duration::ZERO).await?.unwrap_or_default()),
+            None => Ok(self.news(channel, None, &mut None, Duration::ZERO).await?.unwrap_or_default()),
         }
     }
 
     /// The same for whoever follows a mailbox: what waits, once it is something else than was seen; none if that is so for the whole of `wait`.
+    /// `looked`: what the bell said when the store was last asked in vain; it is asked again once the bell says something else.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn news(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Option<Mailbox>, Fault> {
+    pub async fn news(
+        &self,
+        channel: ChannelId,
+        seen: Option<B256>,
+        looked: &mut Option<u64>,
+        wait: Duration,
+    ) -> Result<Option<Mailbox>, Fault> {
         let mut bell = self.bells.hear(channel);
         let patience = tokio::time::sleep(wait);
         tokio::pin!(patience);
@@ -430,7 +437,8 @@ impl Hub {
         let again = if self.store.is_shared() { SHARED_POLL } else { LONGEST_POLL };
         loop {
             let rung = *bell.borrow_and_update();
-            if seen.is_none_or(|seen| !self.bells.is_newest(seen, rung)) {
+            let in_vain = *looked == Some(rung) && !self.store.is_shared();
+            if !in_vain && seen.is_none_or(|seen| !self.bells.is_newest(seen, rung)) {
                 let (granted, shown) = self.store.read(move |book| book.letters(channel)).await?;
                 let ids = |rows: &[HubToken]| rows.iter().flat_map(|row| row.id().0).collect::<Vec<u8>>();
                 let at = self.bells.mark(rung, keccak256([ids(&shown), vec![0], ids(&granted)].concat()));
@@ -439,6 +447,7 @@ impl Hub {
                 if !empty && seen.is_none_or(|seen| !Bells::are_same(seen, at)) {
                     return Ok(Some(Mailbox { at, letters: self.letters(&granted, &shown) }));
                 }
+                *looked = Some(rung);
             }
             if patience.is_elapsed() {
                 return Ok(None);

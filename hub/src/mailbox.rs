@@ -1,5 +1,8 @@
 //! Mailboxes: what waits for clients, and how those who wait for it hear that something has come.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use tarefa_channel::contract::HubWord;
@@ -8,8 +11,8 @@ use tarefa_channel::sign::{HubSignature, Signature};
 use tarefa_channel::{ChannelId, TokenId};
 use tokio::sync::watch;
 
-/// Bells, each for few channels, so that a letter wakes only those whom it may be for.
-const BELLS: usize = 4096;
+/// Bells beyond which those that nobody hears are taken down: half a kB each.
+const BELLS: usize = 16_384;
 
 /// A payment that has arrived, as its payer gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,13 +65,28 @@ pub struct Mailbox {
     pub letters: Vec<Letter>,
 }
 
-/// Ring when a letter has come.
+/// Ring when a letter has come: one for each channel that somebody waits for.
 pub struct Bells {
     /// Which of all hubs these are of, and since when.
     of: [u8; 8],
     /// Others fill the mailboxes too, without ringing here.
     is_shared: bool,
-    rung: Vec<watch::Sender<u64>>,
+    hung: Mutex<Hung>,
+}
+
+struct Hung {
+    bells: HashMap<ChannelId, watch::Sender<u64>>,
+    /// How often any has rung or was hung: what one says is said once.
+    count: u64,
+    /// So many, and those that nobody hears are taken down.
+    most: usize,
+}
+
+impl Hung {
+    fn next(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
 }
 
 impl Bells {
@@ -77,25 +95,40 @@ impl Bells {
         // A hash, for the bytes themselves may have become a secret.
         let of =
             alloy_primitives::keccak256([b"bells".as_slice(), &fresh].concat())[..8].try_into().expect("8 of 32 bytes");
-        Self { of, is_shared, rung: (0..BELLS).map(|_| watch::Sender::new(0)).collect() }
+        Self { of, is_shared, hung: Mutex::new(Hung { bells: HashMap::new(), count: 0, most: BELLS }) }
     }
 
-    fn bell(&self, channel: ChannelId) -> &watch::Sender<u64> {
-        let place = usize::from(channel.0[0]) << 8 | usize::from(channel.0[1]);
-        &self.rung[place % BELLS]
+    fn hung(&self) -> MutexGuard<'_, Hung> {
+        self.hung.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A letter for a channel's client has come.
     pub fn ring(&self, channel: ChannelId) {
-        self.bell(channel).send_modify(|count| *count += 1);
+        let mut hung = self.hung();
+        let count = hung.next();
+        if let Some(bell) = hung.bells.get(&channel) {
+            if bell.receiver_count() > 0 {
+                bell.send_replace(count);
+            } else {
+                // Whoever comes next gets a new one, which says something else.
+                hung.bells.remove(&channel);
+            }
+        }
     }
 
-    /// How often it has rung for a channel, and when it does again.
+    /// What a channel's bell says, and when it says something else.
     pub fn hear(&self, channel: ChannelId) -> watch::Receiver<u64> {
-        self.bell(channel).subscribe()
+        let mut hung = self.hung();
+        if hung.bells.len() >= hung.most {
+            hung.bells.retain(|_, bell| bell.receiver_count() > 0);
+            // Where all of them are heard, looking for others each time would take long.
+            hung.most = BELLS.max(2 * hung.bells.len());
+        }
+        let count = hung.next();
+        hung.bells.entry(channel).or_insert_with(|| watch::Sender::new(count)).subscribe()
     }
 
-    /// A word for a mailbox: whose bells, how often they had rung before it was looked into, which letters.
+    /// A word for a mailbox: whose bells, what its own said before it was looked into, which letters.
     pub fn mark(&self, rung: u64, letters: B256) -> B256 {
         let mut word = letters;
         word[..8].copy_from_slice(&self.of);
@@ -111,5 +144,38 @@ impl Bells {
     /// Whether two words are for the same letters, at whatever hub.
     pub fn are_same(one: B256, other: B256) -> bool {
         one[16..] == other[16..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_rings_for_its_channel_alone_and_never_says_the_same_again() {
+        let bells = Bells::new([1; 32], false);
+        let [one, other] = [1, 2].map(|byte| ChannelId(B256::repeat_byte(byte)));
+        let (mut heard, neighbour) = (bells.hear(one), bells.hear(other));
+        let before = *heard.borrow_and_update();
+        bells.ring(one);
+        assert!(heard.has_changed().expect("it hangs") && !neighbour.has_changed().expect("it hangs"));
+        let word = bells.mark(*heard.borrow_and_update(), B256::repeat_byte(9));
+        assert!(bells.is_newest(word, *bells.hear(one).borrow()), "nothing has come since");
+        assert!(!bells.is_newest(word, before));
+        // Nobody listens while the next letter comes.
+        drop(heard);
+        bells.ring(one);
+        assert!(!bells.is_newest(word, *bells.hear(one).borrow()));
+    }
+
+    #[test]
+    fn bells_that_nobody_hears_are_taken_down() {
+        let bells = Bells::new([1; 32], false);
+        let channel = |number: usize| ChannelId(B256::left_padding_from(&number.to_be_bytes()));
+        let kept: Vec<_> = (0..10).map(|number| bells.hear(channel(number))).collect();
+        (10..BELLS).for_each(|number| drop(bells.hear(channel(number))));
+        assert_eq!(bells.hung().bells.len(), BELLS);
+        drop(bells.hear(channel(BELLS)));
+        assert_eq!(bells.hung().bells.len(), kept.len() + 1);
     }
 }

@@ -13,7 +13,7 @@ use tarefa_channel::rules::Every;
 use tarefa_channel::{ChannelId, Time};
 
 use crate::hub::Hub;
-use crate::store::StoreError;
+use crate::store::{Age, StoreError};
 
 /// The lease that one of several replicas holds to send for all.
 const LEASE: &str = "monitor";
@@ -27,8 +27,8 @@ const LEASE_MS: u64 = 10_000;
 /// Seconds that tokens and invoices are kept after their last deadline, for receipts that are asked for late.
 const KEPT: u64 = 86_400;
 
-/// Looks between two times that old rows are forgotten.
-const FORGET_EVERY: u64 = 1000;
+/// Looks between two searches for rows that can be forgotten: a minute. Such a search takes a look for each page of them.
+const FORGET_EVERY: u64 = 120;
 
 /// Why a look has not brought anything.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +56,15 @@ pub struct Monitor {
     /// Whether this replica was the one that sends at its last look.
     leads: bool,
     looks: u64,
+    /// Where the search for old rows has got to.
+    forgotten: Option<Age>,
 }
 
 impl Monitor {
     /// The monitor of a hub. `name`: random, so that replicas can tell who sends.
     #[must_use]
     pub fn new(hub: Arc<Hub>, watcher: Watcher, outbox: Outbox, name: B256) -> Self {
-        Self { hub, watcher, outbox, opened: vec![], name, leads: false, looks: 0 }
+        Self { hub, watcher, outbox, opened: vec![], name, leads: false, looks: 0, forgotten: None }
     }
 
     /// Looks once: what is new is shown to the hub, stored, and acted on. How many calls were sent.
@@ -85,9 +87,8 @@ impl Monitor {
         }
         self.begin().await?;
         self.looks += 1;
-        if self.looks.is_multiple_of(FORGET_EVERY) {
-            let before = self.watcher.view.final_time().before(KEPT);
-            self.hub.store().transact(move |book| book.forget(before)).await?;
+        if self.forgotten.is_some() || self.looks.is_multiple_of(FORGET_EVERY) {
+            self.forget().await?;
         }
         if !self.watcher.view.is_fresh() {
             tracing::warn!(
@@ -99,6 +100,16 @@ impl Monitor {
         }
         self.fates().await?;
         self.act().await
+    }
+
+    /// Forgets some of what nobody can ask about any more.
+    async fn forget(&mut self) -> Result<(), StoreError> {
+        let (view, after) = (self.hub.view(), self.forgotten);
+        let before = view.final_time().before(KEPT);
+        let over = move |channel: &HubChannel| view.final_row(channel.owner).epoch > channel.epoch;
+        let done = self.hub.store().transact(move |book| book.forget(after, before, &over)).await?;
+        self.forgotten = done.next;
+        Ok(())
     }
 
     /// What has become of the calls.
@@ -158,9 +169,9 @@ impl Monitor {
         let terms = self.hub.deployment().terms;
         // As far ahead as the duties look.
         let ahead = terms.offline_bound() + 2 * terms.inclusion + terms.reorg + 2;
-        let near: Time = view.now().after(ahead);
+        let (now, near): (Time, Time) = (view.now(), view.now().after(ahead));
         let mut channels: Vec<ChannelId> = view.books().busy().map(|(owner, epoch)| self.id(owner, epoch)).collect();
-        channels.extend(self.hub.store().read(move |book| book.payers_due(near)).await?);
+        channels.extend(self.hub.store().read(move |book| book.payers_due(now, near)).await?);
         channels.sort_unstable();
         channels.dedup();
         let mut sent = 0;

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
-pub use book::Book;
+pub use book::{Age, Book, Forgotten};
 pub use group::GROUP;
 pub use seal::{HubKey, Sealed};
 

@@ -90,8 +90,8 @@ pub struct HubDeploy {
     pub output: Output,
 }
 
-/// Gas of a close at a state with its finalise, as the contract's tests measure it: with this, whoever opens channels only to make the hub
-/// close them pays for it \[1.30\].
+/// Gas of a close at a state with its finalise, as the contract's tests measure it: with this, whoever opens a channel only to make the hub
+/// close it pays for that \[1.30\]. A claim for each token that is attached and never settled comes on top.
 const CLOSE_GAS: u128 = 153_818;
 
 /// Gas of three redemptions with their credits: what is worth less is not worth redeeming.

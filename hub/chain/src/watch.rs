@@ -59,6 +59,11 @@ pub struct Watcher {
     pub view: View,
 }
 
+/// Of blocks in order, the one with a number.
+fn at(blocks: &[(Head, Vec<Event>)], number: u64) -> Option<&(Head, Vec<Event>)> {
+    blocks.binary_search_by_key(&number, |(block, _)| block.number).ok().map(|place| &blocks[place])
+}
+
 impl Watcher {
     /// Follows a contract from the block before its deployment (or any before). `margin`: seconds after which a block is final.
     #[must_use]
@@ -98,7 +103,7 @@ impl Watcher {
             blocks.extend(self.rpc.events(self.contract, from, to).await?);
             from = to + 1;
         }
-        let known = |block: &Head| self.view.recent().iter().any(|(other, _)| other == block);
+        let known = |block: &Head| at(self.view.recent(), block.number).is_some_and(|(other, _)| other == block);
         // One that was there at the last look and is still in its place has been asked about then.
         for (block, _) in blocks.iter().filter(|(block, _)| !known(block)) {
             if self.rpc.block(block.number).await? != Some(*block) {
@@ -111,10 +116,13 @@ impl Watcher {
             return Err(WatchError::Moved);
         }
         let view = self.view.with(blocks.clone())?;
-        let kept =
-            |(block, events): &(Head, Vec<Event>)| events.is_empty() || blocks.iter().any(|(one, _)| one == block);
+        let kept = |(block, events): &(Head, Vec<Event>)| {
+            events.is_empty() || at(&blocks, block.number).is_some_and(|(one, _)| one == block)
+        };
         let replaced = self.view.recent().iter().find(|block| !kept(block)).map(|(block, _)| block.number);
-        let new = |block: &(Head, Vec<Event>)| !block.1.is_empty() && !self.view.recent().contains(block);
+        let new = |block: &(Head, Vec<Event>)| {
+            !block.1.is_empty() && at(self.view.recent(), block.0.number).is_none_or(|other| other != block)
+        };
         let news = blocks.iter().filter(|block| new(block)).cloned().collect();
         let until = view.settled_head().number;
         let settled =

@@ -19,15 +19,21 @@ use crate::fault::ClientFault;
 use crate::order::Invoice;
 
 /// One entry per version, in order; append, never edit.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
     CREATE TABLE single (key TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE invoice (id BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE receipt (token BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE history (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, facts TEXT NOT NULL) STRICT;
+", "
+    CREATE TABLE offered (token BLOB PRIMARY KEY, claim_by INTEGER NOT NULL) STRICT;
+    CREATE INDEX offered_claim_by ON offered (claim_by);
 "];
 
 /// Pages of the log that move into the file at once. 4 MB: hundreds of payments.
 const LOG: i64 = 1000;
+
+/// Entries of the history that are kept: months of an ordinary client, tens of megabytes of a busy one.
+const HISTORY: i64 = 100_000;
 
 /// Entries of the history that are shown at once.
 const SHOWN: u32 = 1000;
@@ -155,7 +161,8 @@ impl Store {
             Ok(done)
         });
         if done.is_err() {
-            inner.undo()?;
+            // What went wrong first says more.
+            inner.undo().ok();
         }
         done
     }
@@ -173,7 +180,15 @@ impl Store {
     pub fn release(&self) -> Result<(), ClientFault> {
         let mut inner = self.inner();
         inner.held = false;
-        if inner.connection.is_autocommit() { Ok(()) } else { inner.end() }
+        if inner.connection.is_autocommit() {
+            return Ok(());
+        }
+        let ended = inner.end();
+        if ended.is_err() {
+            // Else the next change would carry it along.
+            inner.undo().ok();
+        }
+        ended
     }
 
     /// Reads something.
@@ -293,6 +308,30 @@ impl Tx<'_> {
         Ok(body.map(|body| row::read(&body, "receipt")).transpose()?)
     }
 
+    /// Whether a token was offered before, and counted on or given up.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn was_offered(&self, token: TokenId) -> Result<bool, ClientFault> {
+        let query = "SELECT 1 FROM offered WHERE token = ?1";
+        Ok(self.0.prepare_cached(query)?.exists([token.as_slice()])?)
+    }
+
+    /// Notes that a token was offered, until it cannot be claimed any more. Forgets some of those that are as old.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn put_offered(&self, token: TokenId, claim_by: Time, now: Time) -> Result<(), ClientFault> {
+        let time = |time: Time| i64::try_from(time.0).unwrap_or(i64::MAX);
+        let put = "INSERT INTO offered (token, claim_by) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.0.prepare_cached(put)?.execute(params![token.as_slice(), time(claim_by)])?;
+        // Two for each that comes: in the end all of them.
+        let forget = "DELETE FROM offered WHERE token IN
+            (SELECT token FROM offered WHERE claim_by < ?1 ORDER BY claim_by LIMIT 2)";
+        self.0.prepare_cached(forget)?.execute([time(now)])?;
+        Ok(())
+    }
+
     /// Keeps a receipt.
     ///
     /// # Errors
@@ -311,6 +350,8 @@ impl Tx<'_> {
         let put = "INSERT INTO history (at, what, facts) VALUES (?1, ?2, ?3)";
         let at = i64::try_from(at.0).unwrap_or(i64::MAX);
         self.0.prepare_cached(put)?.execute(params![at, what, facts.to_string()])?;
+        let oldest = self.0.last_insert_rowid() - HISTORY;
+        self.0.prepare_cached("DELETE FROM history WHERE number <= ?1")?.execute([oldest])?;
         Ok(())
     }
 
@@ -339,7 +380,8 @@ impl Tx<'_> {
     pub(crate) fn all(&self) -> Result<Vec<Row>, ClientFault> {
         let query =
             "SELECT 'single', CAST(key AS BLOB), body FROM single UNION ALL SELECT 'invoice', id, body FROM invoice
-             UNION ALL SELECT 'receipt', token, body FROM receipt";
+             UNION ALL SELECT 'receipt', token, body FROM receipt
+             UNION ALL SELECT 'offered', token, CAST(claim_by AS BLOB) FROM offered";
         let mut statement = self.0.prepare(query)?;
         let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(found.collect::<Result<_, _>>()?)
@@ -351,6 +393,7 @@ impl Tx<'_> {
             "single" => "INSERT INTO single (key, body) VALUES (CAST(?1 AS TEXT), ?2)",
             "invoice" => "INSERT INTO invoice (id, body) VALUES (?1, ?2)",
             "receipt" => "INSERT INTO receipt (token, body) VALUES (?1, ?2)",
+            "offered" => "INSERT INTO offered (token, claim_by) VALUES (?1, CAST(CAST(?2 AS TEXT) AS INTEGER))",
             other => return Err(ClientFault::Row(format!("a backup has no table {other:?}"))),
         };
         self.0.execute(put, params![key, body])?;

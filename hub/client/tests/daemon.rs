@@ -8,6 +8,7 @@ use alloy_primitives::B256;
 use serde_json::json;
 use tarefa_channel::{Amount, ChannelId, TokenId};
 use tarefa_client::{Request, Settings, backup, rpc};
+use tarefa_hub::Promise;
 use town::{OPENING, Town};
 
 fn open(deposit: u128, collateral: u128) -> Request {
@@ -182,6 +183,22 @@ async fn orders_in_vain_hold_up_neither_what_is_settled_nor_the_channel() {
     let token = pay(&town, 2000, false).await;
     town.ask("alice", Request::AwaitPayment { token }).await.expect("and the channel goes on");
     assert!(settled, "it did not wait for the end of the orders");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_attached_is_neither_counted_on_nor_declined_when_it_is_granted_again() {
+    let town = open_town().await;
+    let token = pay(&town, 1000, false).await;
+    let promise = town.ask("alice", Request::SendProofOfDetachment { token }).await.expect("she has it");
+    let promise: Promise = serde_json::from_value(promise).expect("a promise");
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("Bob has attached it");
+    let again = Some(Box::new(town.granted_again(&promise)));
+    let said = town.ask("bob", Request::PopProofOfDetachment { proof: again }).await.expect("it is looked at");
+    assert_eq!(said["countedOn"], json!(false), "{said}");
+    // Declined, it would look to Alice as if it came back, and the hub could still show that Bob has attached it.
+    let history = town.ask("bob", Request::History).await.expect("it reads").to_string();
+    assert_eq!(history.matches("\"promised\"").count(), 1, "{history}");
+    assert!(!history.contains("\"unwanted\""), "{history}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

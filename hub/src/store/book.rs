@@ -16,6 +16,21 @@ use super::seal::{HubKey, Sealed, Unsigned, seal};
 use super::sql::{Cell, Sql};
 use super::{StoreError, row};
 
+/// Rows that are looked through at a time, to be forgotten: a few milliseconds. Queries have this number in their text.
+const PAGE: usize = 512;
+
+/// A place among the tokens, by their last deadline.
+pub type Age = (Time, TokenId);
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many rows.
+    pub rows: usize,
+    /// Where to go on, where there may be more.
+    pub next: Option<Age>,
+}
+
 /// What one transaction sees and writes.
 pub struct Book<'a> {
     sql: &'a dyn Sql,
@@ -151,6 +166,11 @@ impl<'a> Book<'a> {
         self.cache.channels.put(channel.id, channel.clone());
     }
 
+    /// Keeps a token as it is now.
+    pub fn put_token(&self, token: &HubToken) {
+        self.cache.put_token(token.clone());
+    }
+
     /// A token.
     ///
     /// # Errors
@@ -182,7 +202,11 @@ impl<'a> Book<'a> {
     /// Where one cannot be read.
     pub fn letters(&self, channel: ChannelId) -> Result<(Vec<HubToken>, Vec<HubToken>), StoreError> {
         let query = "SELECT body FROM token WHERE payee = $1 AND stage = 1 ORDER BY id";
-        let promised = self.waiting(&self.cache.promised, channel, query)?;
+        let mut promised = self.waiting(&self.cache.promised, channel, query)?;
+        if let Some(payee) = self.channel(channel)? {
+            // What was redeemed and acknowledged waits for its payer, which may be gone, and for its payee no more.
+            promised.retain(|token| !window::holds(&payee.position.balances, token.grant.payee_seq));
+        }
         // The index is of all that wait.
         let query = "SELECT body FROM token WHERE payer = $1 AND stage > 0 AND stage = 2 ORDER BY id";
         Ok((promised, self.waiting(&self.cache.shown, channel, query)?))
@@ -198,14 +222,16 @@ impl<'a> Book<'a> {
         Ok(found)
     }
 
-    /// Channels with tokens that must be claimed before a time.
+    /// Channels with tokens that must be claimed between two times.
     ///
     /// # Errors
     /// Where they cannot be read.
-    pub fn payers_due(&self, before: Time) -> Result<Vec<ChannelId>, StoreError> {
-        let query = "SELECT DISTINCT payer FROM token WHERE claim_by < $1 AND stage = 2 ORDER BY payer";
+    pub fn payers_due(&self, from: Time, before: Time) -> Result<Vec<ChannelId>, StoreError> {
+        // Not those whose time is over: nothing can be done for them, and there may be many.
+        let query =
+            "SELECT DISTINCT payer FROM token WHERE claim_by >= $1 AND claim_by < $2 AND stage = 2 ORDER BY payer";
         self.seal()?;
-        let found = self.sql.bodies(query, &[time(before)])?;
+        let found = self.sql.bodies(query, &[time(from), time(before)])?;
         let id = |bytes: Vec<u8>| {
             let bytes = <[u8; 32]>::try_from(bytes);
             let why = "a payer is not of 32 bytes".to_owned();
@@ -235,26 +261,53 @@ impl<'a> Book<'a> {
             "INSERT INTO invoice (payee, invoice, expires, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
             &[bytes(&payee.0), bytes(&invoice), time(what.expires), Cell::Bytes(&row::write(what))],
         )?;
+        if made == 1 {
+            // One of this name that has expired and is forgotten.
+            self.cache.invoices.remove(&(payee, invoice));
+        }
         Ok(made == 1)
     }
 
-    /// Forgets tokens and invoices whose last deadline is before a time and that nobody can ask about any more: their payers are done with
-    /// them, and their payees have consumed their sequences. A bounded number at a time.
+    /// Looks through some of the tokens and invoices whose last deadline is before a time, and forgets those that nobody can ask about any
+    /// more: whose payers are done with them, or have channels that are over, and whose payees have consumed their sequences, or have
+    /// channels that are over.
     ///
     /// # Errors
     /// Where they cannot be removed.
-    pub fn forget(&self, before: Time) -> Result<usize, StoreError> {
-        let query = "SELECT body FROM token WHERE claim_by < $1 AND stage = 0 ORDER BY claim_by LIMIT 1000";
-        let mut forgotten = 0;
-        for token in self.tokens(query, &[time(before)])? {
-            let payee = token.token.payee_channel().map(|payee| self.channel(payee)).transpose()?.flatten();
-            if payee.is_none_or(|payee| window::holds(&payee.position.balances, token.grant.payee_seq)) {
-                forgotten += self.sql.run("DELETE FROM token WHERE id = $1", &[bytes(&token.id().0)])?;
+    pub fn forget(
+        &self,
+        after: Option<Age>,
+        before: Time,
+        over: impl Fn(&HubChannel) -> bool,
+    ) -> Result<Forgotten, StoreError> {
+        let (from, id) = after.unwrap_or_default();
+        // What must stay is passed over the next time, or it would be all that is ever looked at.
+        let query =
+            "SELECT body FROM token WHERE claim_by < $1 AND (claim_by, id) > ($2, $3) ORDER BY claim_by, id LIMIT 512";
+        let found = self.tokens(query, &[time(before), time(from), bytes(&id.0)])?;
+        let mut rows = 0;
+        for token in &found {
+            if self.is_forgettable(token, &over)? {
+                rows += self.sql.run("DELETE FROM token WHERE id = $1", &[bytes(&token.id().0)])?;
+                self.cache.forget_token(token);
             }
         }
-        let invoices = self.sql.run("DELETE FROM invoice WHERE expires < $1", &[time(before)])?;
-        self.cache.forget();
-        Ok(forgotten + invoices)
+        let query = "DELETE FROM invoice WHERE (payee, invoice) IN
+            (SELECT payee, invoice FROM invoice WHERE expires < $1 ORDER BY expires LIMIT 512)";
+        let invoices = self.sql.run(query, &[time(before)])?;
+        let last = found.last().map(|token| (token.token.claim_by, token.id()));
+        let more = found.len() == PAGE || invoices == PAGE;
+        Ok(Forgotten { rows: rows + invoices, next: more.then(|| last.or(after).unwrap_or_default()) })
+    }
+
+    fn is_forgettable(&self, token: &HubToken, over: impl Fn(&HubChannel) -> bool) -> Result<bool, StoreError> {
+        let done = |party: Option<HubChannel>, else_if: &dyn Fn(&HubChannel) -> bool| {
+            party.is_none_or(|party| over(&party) || else_if(&party))
+        };
+        let landed = |_: &HubChannel| matches!(token.stage, Stage::Landed(_));
+        let consumed = |payee: &HubChannel| window::holds(&payee.position.balances, token.grant.payee_seq);
+        let payee = token.token.payee_channel().map(|payee| self.channel(payee)).transpose()?.flatten();
+        Ok(done(self.channel(token.token.payer_channel)?, &landed) && done(payee, &consumed))
     }
 
     /// Decides a proposal over these rows and keeps what was accepted. The answer is there after the commit. With it, the channels that have

@@ -53,6 +53,13 @@ impl<K: Hash + Ord + Copy, V: Clone> Kept<K, V> {
         }
     }
 
+    /// A row that is not there any more.
+    pub fn remove(&self, key: &K) {
+        let mut rows = self.0.borrow_mut();
+        rows.all.remove(key);
+        rows.changed.remove(key);
+    }
+
     /// Writes what has changed since the last time.
     pub fn write<E>(&self, mut write: impl FnMut(K, &V) -> Result<(), E>) -> Result<(), E> {
         let mut rows = self.0.borrow_mut();
@@ -66,8 +73,11 @@ impl<K: Hash + Ord + Copy, V: Clone> Kept<K, V> {
         rows.changed.clear();
     }
 
-    fn is_full(&self) -> bool {
-        self.0.borrow().all.len() >= ROWS
+    fn trim(&self) {
+        let is_full = self.0.borrow().all.len() >= ROWS;
+        if is_full {
+            self.forget();
+        }
     }
 }
 
@@ -119,11 +129,26 @@ impl Cache {
         self.tokens.put(id, row);
     }
 
+    /// A token that is not there any more.
+    pub fn forget_token(&self, row: &HubToken) {
+        let id = row.id();
+        if let Some(payee) = row.token.payee_channel() {
+            self.promised.set(payee, id, false);
+        }
+        self.shown.set(row.token.payer_channel, id, false);
+        self.tokens.remove(&id);
+    }
+
     /// Before a transaction.
     pub fn trim(&self) {
-        let waiting = [&self.promised, &self.shown].iter().any(|waiting| waiting.0.borrow().len() >= ROWS);
-        if waiting || self.channels.is_full() || self.tokens.is_full() || self.invoices.is_full() {
-            self.forget();
+        self.channels.trim();
+        self.tokens.trim();
+        self.invoices.trim();
+        for waiting in [&self.promised, &self.shown] {
+            let mut waiting = waiting.0.borrow_mut();
+            if waiting.len() >= ROWS {
+                waiting.clear();
+            }
         }
     }
 

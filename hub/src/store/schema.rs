@@ -9,7 +9,7 @@ use super::StoreError;
 ///
 /// Tables have row ids, so that rows of one time are in one page whatever their keys are, and a payment touches few pages. Of tokens only
 /// those that wait are in an index by party.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
     CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
     CREATE TABLE channel (id BLOB NOT NULL PRIMARY KEY, body BLOB NOT NULL) STRICT;
     CREATE TABLE token (id BLOB NOT NULL PRIMARY KEY, payer BLOB NOT NULL, payee BLOB NOT NULL, claim_by INTEGER NOT NULL,
@@ -20,6 +20,10 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE invoice (payee BLOB NOT NULL, invoice BLOB NOT NULL, expires INTEGER NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (payee, invoice)) STRICT;
     CREATE INDEX invoice_expires ON invoice (expires);
+", "
+    CREATE INDEX token_due ON token (claim_by, payer) WHERE stage = 2;
+    CREATE INDEX token_age ON token (claim_by, id);
+    DROP INDEX token_claim_by;
 "];
 
 /// Brings a database to the newest version.

@@ -6,8 +6,8 @@ use alloy_primitives::B256;
 use tarefa_channel::contract::HubWord;
 use tarefa_channel::hub::{Invoice, Refusal, Stage};
 use tarefa_channel::message::{Op, OpKind};
-use tarefa_channel::{Amount, Time};
-use tarefa_hub::store::{GROUP, Store, StoreError};
+use tarefa_channel::{Amount, Seq, Time, window};
+use tarefa_hub::store::{Book, GROUP, Store, StoreError};
 
 use crate::town::Town;
 
@@ -224,6 +224,71 @@ async fn invoices_are_registered_once_and_all_is_forgotten_in_time() {
         Ok((book.register(payee, name, &first)?, book.register(payee, name, &second)?, book.invoice(payee, name)?))
     });
     assert_eq!(done.await.expect("kept"), (true, false, Some(first)));
-    let forgotten = town.store.transact(|book| Ok((book.forget(Time(2000))?, book.forget(Time(2001))?)));
+    let forgotten = town.store.transact(|book| {
+        let [early, late] = [2000, 2001].map(|before| book.forget(None, Time(before), |_| false));
+        Ok((early?.rows, late?.rows))
+    });
     assert_eq!(forgotten.await.expect("kept"), (0, 1));
+    let again = town.store.transact(move |book| Ok((book.register(payee, name, &second)?, book.invoice(payee, name)?)));
+    assert_eq!(again.await.expect("kept"), (true, Some(second)), "the name is free again");
+}
+
+/// All that can be forgotten, page by page; how many pages, how many rows.
+async fn forget(town: &Town, over: &'static [&'static str]) -> (usize, usize) {
+    let over: Vec<_> = over.iter().map(|name| town.id(name)).collect();
+    let (mut pages, mut rows, mut next) = (0, 0, None);
+    loop {
+        let over = over.clone();
+        let work = move |book: &Book<'_>| book.forget(next, Time(9000), |channel| over.contains(&channel.id));
+        let done = town.store.transact(work).await.expect("it works");
+        (pages, rows, next) = (pages + 1, rows + done.rows, done.next);
+        if next.is_none() {
+            return (pages, rows);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_to_stay_holds_up_nothing_and_goes_with_its_channels() {
+    let mut town = Town::new(Store::in_memory().expect("it opens")).await;
+    let token = town.token(100, 1);
+    town.pays(&token).await;
+    let row = town.row_of(&token).await;
+    // As if many had been promised, and none was taken.
+    let many = row.clone();
+    let filled = town.store.transact(move |book| {
+        for index in 1..=1200 {
+            let mut row = many.clone();
+            (row.token.index, row.token.invoice) = (index, B256::ZERO);
+            row.grant.token = row.token.id();
+            row.grant.payee_seq = Seq::new(5 + u64::from(index % 200)).expect("48 bits");
+            book.put_token(&row);
+        }
+        Ok(())
+    });
+    filled.await.expect("kept");
+    assert_eq!(forget(&town, &[]).await, (3, 0), "they may still be asked for");
+    town.attaches(&token, &row).await;
+    assert_eq!(forget(&town, &[]).await, (3, 0), "its payer has still to settle");
+    assert_eq!(forget(&town, &["alice"]).await, (3, 1), "of Alice's, who is gone, Bob has taken one");
+    assert_eq!(forget(&town, &["alice", "bob"]).await.1, 1200);
+    let (promised, _) = town.letters("bob").await;
+    assert_eq!(promised, vec![], "nor are they in a mailbox");
+}
+
+#[tokio::test]
+async fn what_was_redeemed_and_acknowledged_is_in_no_mailbox() {
+    let mut town = Town::new(Store::in_memory().expect("it opens")).await;
+    let token = town.token(100, 1);
+    town.pays(&token).await;
+    assert_eq!(town.letters("bob").await.0.len(), 1);
+    // Bob's state has consumed its number, and Alice is gone before she could settle.
+    let (mut bob, seq) = (town.channel("bob").await, town.row_of(&token).await.grant.payee_seq);
+    window::consume(&mut bob.position.balances, seq).expect("it is the next");
+    let kept = town.store.transact(move |book| {
+        book.put_channel(&bob);
+        Ok(())
+    });
+    kept.await.expect("kept");
+    assert_eq!(town.letters("bob").await, (vec![], vec![]));
 }

@@ -200,6 +200,11 @@ impl Town {
         self.store.transact(move |book| book.channel(id)).await.expect("it reads").expect("it is there")
     }
 
+    pub async fn letters(&self, name: &str) -> (Vec<HubToken>, Vec<HubToken>) {
+        let id = id(name);
+        self.store.read(move |book| book.letters(id)).await.expect("it reads")
+    }
+
     pub async fn row_of(&self, token: &Token) -> HubToken {
         let id = token.id();
         self.store.transact(move |book| book.token(id)).await.expect("it reads").expect("it is there")

@@ -220,6 +220,7 @@ impl Faults {
             for id in client.paying.keys() {
                 calls.extend(client.execution(*id, ctx));
             }
+            calls.iter().for_each(|call| client.sends(call));
             Ok((calls, client.half.as_ref().map(|half| Box::new(half.proposal.clone()))))
         });
         // Who dies before it has looked looks at the next tick.

@@ -200,7 +200,16 @@ impl Daemon {
         let name = flight.call;
         let mut all = self.outbox.flights();
         all.push(flight.clone());
-        self.store.commit(|tx| tx.put_flights(&all))?;
+        let mut client = self.client.clone();
+        if let Some(client) = &mut client {
+            client.sends(call);
+        }
+        let noted = client.as_ref().filter(|_| client != self.client);
+        self.store.commit(|tx| {
+            tx.put_flights(&all)?;
+            noted.map_or(Ok(()), |client| tx.put_channel(client))
+        })?;
+        self.client = client;
         if let Err(fault) = self.outbox.submit(flight).await {
             let left = self.outbox.flights();
             self.store.commit(|tx| tx.put_flights(&left))?;

@@ -81,6 +81,11 @@ impl Daemon {
         if self.channel()?.earning.contains_key(&id) || self.channel()?.unwanted.contains_key(&id) {
             return Ok(());
         }
+        // It was attached, declined or redeemed since. Granted again, it is neither counted on nor declined, or this client would have
+        // signed both for one token, and its payer could be made to pay twice.
+        if self.store.read(|tx| tx.was_offered(id))? {
+            return Ok(());
+        }
         let now = self.now();
         let invoice = self.store.read(|tx| tx.invoice(token.invoice))?;
         let fits = |invoice: &crate::order::Invoice| {
@@ -104,6 +109,7 @@ impl Daemon {
                     |client, ctx| client.offered(token, grant, hub, preimage, ctx),
                     |tx, _| {
                         tx.put_invoice(&invoice)?;
+                        tx.put_offered(id, token.claim_by, now)?;
                         tx.note(now, "promised", &facts)
                     },
                 )
@@ -116,7 +122,10 @@ impl Daemon {
                 let facts = json!({ "token": id, "why": why.to_string() });
                 self.change(
                     |client, ctx| client.unwanted(token, grant, hub, ctx),
-                    |tx, _| tx.note(now, "unwanted", &facts),
+                    |tx, _| {
+                        tx.put_offered(id, token.claim_by, now)?;
+                        tx.note(now, "unwanted", &facts)
+                    },
                 )
             }
         }
@@ -167,6 +176,9 @@ impl Daemon {
             Said::Acknowledged { token, cumulative } => {
                 let payee = self.channel()?.paying.get(&token).and_then(|paying| paying.token.payee_channel());
                 if payee == Some(word.from) {
+                    if let Some(client) = &self.client {
+                        self.acknowledged.retain(|id, _| client.paying.contains_key(id));
+                    }
                     self.acknowledged.insert(token, cumulative);
                 }
             }

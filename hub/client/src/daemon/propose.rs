@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tarefa_channel::StateHash;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::client::{Client, ClientError};
+use tarefa_channel::contract::Signed;
 use tarefa_channel::hub::Answer;
 use tarefa_channel::message::{Op, OpKind, Token};
-use tarefa_channel::{Seq, StateHash};
 
 use super::wait::{Until, Waiter};
 use super::{Daemon, Input, Tell};
@@ -240,7 +241,10 @@ impl Daemon {
             }
             Err(LinkFault::Refused { status, words, newest }) => {
                 // The hub has signed a state that it said it would not, or one that this store has lost.
-                if newest.is_some_and(|newest| newest.state.seq > self.channel().map_or(Seq::ZERO, Client::seq)) {
+                let client = self.channel()?;
+                let unknown =
+                    |newest: &Signed| newest.state.seq > client.seq() && client.has_signed(newest, &self.ctx());
+                if newest.as_deref().is_some_and(unknown) {
                     self.store.commit(|tx| tx.set_restoring(true))?;
                     self.restoring = true;
                 }

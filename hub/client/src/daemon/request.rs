@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tarefa_chain::abi::FulgurHub;
 use tarefa_channel::chain::Chain as _;
-use tarefa_channel::client::{Client, ClientError};
+use tarefa_channel::client::ClientError;
 use tarefa_channel::contract::{Call, Owner, Status};
 use tarefa_channel::message::{Message as _, Op, OpKind, TokenKind, Voucher};
 use tarefa_channel::sign::Signer as _;
@@ -267,7 +267,6 @@ impl Daemon {
             Request::RedeemToken { token } => {
                 let call = self.channel()?.redemption(token, &self.ctx());
                 let call = call.ok_or_else(|| ClientFault::asked("it cannot be redeemed (any more)"))?;
-                self.mark(|client| client.redeems(token))?;
                 self.call(&call).await
             }
             Request::CancelToken { token } => self.order(Order::Op(Op::on(OpKind::Refund, token, Amount::ZERO))),
@@ -275,22 +274,18 @@ impl Daemon {
             Request::Invoice { cap, lifetime, conditional } => self.invoice(cap, lifetime, conditional),
             Request::Voucher { token, cumulative } => self.vouch(token, cumulative),
             Request::Collect { token } => {
-                self.mark(|client| client.collect(token))?;
+                let collected = self.change(
+                    |client, _| {
+                        client.collect(token);
+                        Ok(())
+                    },
+                    |_, _| Ok(()),
+                );
+                collected?;
                 Ok(Begun::Done(json!({ "token": token })))
             }
             _ => Err(ClientFault::asked("no such request")),
         }
-    }
-
-    /// Notes something in the channel that the hub need not know.
-    fn mark(&mut self, note: impl FnOnce(&mut Client)) -> Result<(), ClientFault> {
-        self.change(
-            |client, _| {
-                note(client);
-                Ok(())
-            },
-            |_, _| Ok(()),
-        )
     }
 
     fn order(&self, order: Order) -> Result<Begun, ClientFault> {

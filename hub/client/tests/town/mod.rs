@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, Watcher, deployment};
 use tarefa_channel::Amount;
 use tarefa_channel::contract::Call;
-use tarefa_channel::sign::Signer as _;
+use tarefa_channel::eip712::Domain;
+use tarefa_channel::message::{Batch, Grant, Message as _};
+use tarefa_channel::sign::{HubSignature, Signer as _};
 use tarefa_channel::terms::Terms;
 use tarefa_client::{ClientFault, Daemon, Door, Pace, Request, Settings};
 use tarefa_evm::{Clock, Config, DevChain, Served, serve};
 use tarefa_hub::store::Store;
-use tarefa_hub::{Deployment, Hub, Monitor, Policy, http};
+use tarefa_hub::{Deployment, Hub, Monitor, Policy, Promise, http};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -93,6 +95,15 @@ async fn fund(node: &str, account: Address) {
 }
 
 impl Town {
+    /// What the hub would sign in another place of the payee's window.
+    pub fn granted_again(&self, promise: &Promise) -> Promise {
+        let domain = Domain::new(self.deployment.chain_id, self.deployment.contract);
+        let grant = Grant { payee_seq: promise.grant.payee_seq.forward(5).expect("small"), ..promise.grant };
+        let batch = Batch { root: grant.digest(&domain).0 };
+        let hub = HubSignature { signature: key("hub").sign(batch.digest(&domain)), proof: vec![] };
+        Promise { token: promise.token.clone(), grant, hub }
+    }
+
     pub async fn new() -> Self {
         Self::answering_after(Duration::ZERO).await
     }

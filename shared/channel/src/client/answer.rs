@@ -57,7 +57,7 @@ impl Client {
         let half = self.half.take().expect("seen above");
         let (state, client) = (half.proposal.state.clone(), half.proposal.client);
         self.signed = Some(Signed { state, client, hub: answer.word.clone() });
-        self.adopt(half, &answer.grants);
+        self.adopt(half, &answer.grants, ctx);
         Ok(())
     }
 
@@ -70,9 +70,8 @@ impl Client {
     }
 
     /// Puts in order what time has decided, finally: redemptions that have ended, tokens that can no longer be paid, a proposal whose
-    /// attaches were redeemed instead. Notes what is to be redeemed: to be stored before [`Client::duties`] are done.
-    pub fn sweep<C: Chain, K: Recover, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
-        self.redeemed_now(ctx).into_iter().for_each(|id| self.redeems(id));
+    /// attaches were redeemed instead.
+    pub fn sweep<C: Chain, K, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
         let now = ctx.chain.final_time();
         let under_way = |token: &Token| {
             ctx.chain.redemption(token.id()).is_some_and(|found| found.status == RedemptionStatus::Pending)
@@ -108,25 +107,23 @@ impl Client {
         let found = self.half.take_if(|half| shown(half)).or(refused);
         if let Some(half) = found.filter(|half| half.proposal.state.seq > self.seq()) {
             self.signed = None;
-            self.adopt(half, &[]);
+            self.adopt(half, &[], ctx);
         }
     }
 
-    fn adopt(&mut self, half: Half, grants: &[(Grant, HubSignature)]) {
+    fn adopt<C: Chain, K, R: Rules>(&mut self, half: Half, grants: &[(Grant, HubSignature)], ctx: &Ctx<'_, C, K, R>) {
         for op in &half.proposal.state.ops {
             let id = TokenId(op.token);
+            if ctx.chain.redemption(id).is_some() {
+                self.redeems(id);
+            }
             match op.kind {
                 OpKind::Attach | OpKind::Decline => {
-                    // The hub may have been silent long enough for a redemption, which this state makes void.
-                    self.done.extend(
-                        self.earning.remove(&id).filter(|earning| earning.redeeming).map(|earning| earning.token),
-                    );
+                    self.earning.remove(&id);
                     self.unwanted.remove(&id);
                 }
                 OpKind::In if op.token != side_word(Side::Client) && op.token != side_word(Side::Hub) => {
-                    self.done.extend(
-                        self.earning.remove(&id).filter(|earning| earning.redeeming).map(|earning| earning.token),
-                    );
+                    self.earning.remove(&id);
                     self.acknowledged = self.acknowledged.plus(op.amount).unwrap_or(Amount(u128::MAX));
                 }
                 OpKind::Detach | OpKind::Settle | OpKind::Refund | OpKind::In | OpKind::OutClient | OpKind::OutHub => {}

@@ -18,7 +18,8 @@ impl Client {
         calls.extend(self.enforce(&row, ctx));
         calls.extend(self.leave(&row, ctx));
         calls.extend(self.earning.values().filter_map(|earning| self.redeem(earning, &row, ctx)));
-        let earned = self.earning.values().map(|earning| &earning.token).chain(&self.done);
+        let others = self.done.iter().filter(|token| !self.earning.contains_key(&token.id()));
+        let earned = self.earning.values().map(|earning| &earning.token).chain(others);
         calls.extend(earned.filter_map(|token| self.credit(token, ctx)));
         calls.extend(self.finalise(&row, ctx));
         calls
@@ -92,21 +93,17 @@ impl Client {
         self.redemption(id, ctx)
     }
 
-    /// The tokens whose redemption has begun, or is called for now.
-    pub(super) fn redeemed_now<C: Chain, K: Recover, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> Vec<TokenId> {
-        let Some(row) = self.live_row(ctx) else { return vec![] };
-        let begun = |earning: &Earning| {
-            ctx.chain.redemption(earning.grant.token).is_some() || self.redeem(earning, &row, ctx).is_some()
-        };
-        let found = self.earning.iter().filter(|(_, earning)| !earning.redeeming && begun(earning));
-        found.map(|(id, _)| *id).collect()
+    /// A call is about to be sent: to be noted, and stored, before. What becomes of a redemption is this client's to see to, even where
+    /// the hub attaches its token meanwhile.
+    pub fn sends(&mut self, call: &Call) {
+        if let Call::Redeem(redeem) = call {
+            self.redeems(redeem.token.id());
+        }
     }
 
-    /// A token is about to be redeemed: what becomes of that is this client's to see to, even where the token is attached meanwhile.
-    pub fn redeems(&mut self, id: TokenId) {
-        if let Some(earning) = self.earning.get_mut(&id) {
-            earning.redeeming = true;
-        }
+    pub(super) fn redeems(&mut self, id: TokenId) {
+        let found = self.earning.get(&id).map(|earning| &earning.token);
+        self.done.extend(found.filter(|token| !self.done.contains(token)).cloned());
     }
 
     /// The call that redeems a token now, if it can be redeemed.

@@ -16,6 +16,9 @@ impl Client {
     /// A token has arrived with the hub's grant of it. Once this has returned, the client counts on it (an OFF token is a
     /// payment), so it checks everything that a dispute would depend on (rule 6).
     ///
+    /// Neither here nor to [`Client::unwanted`] may come a token that this client has attached before: the hub may grant one again, and
+    /// whoever declines what it has attached has signed both. Its invoice says so; this client would have to keep every token.
+    ///
     /// # Errors
     /// Why it does not count. The payer keeps its money.
     pub fn offered<C: Chain, K: Recover, R: Rules>(
@@ -59,7 +62,6 @@ impl Client {
             voucher: None,
             preimage,
             collecting: false,
-            redeeming: false,
         };
         self.earning.insert(id, earning);
         Ok(())
@@ -78,7 +80,9 @@ impl Client {
     ) -> Result<(), ClientError> {
         self.check_grant(token, grant, hub, ctx)?;
         self.check_window(grant)?;
-        if !self.earning.contains_key(&grant.token) && !self.done.contains(token) {
+        // What was redeemed is not declined, under whatever grant.
+        let spent = self.done.contains(token) || ctx.chain.redemption(grant.token).is_some();
+        if !self.earning.contains_key(&grant.token) && !spent {
             self.unwanted.insert(grant.token, (token.clone(), *grant));
         }
         Ok(())

@@ -93,7 +93,9 @@ impl Client {
             .map(|(id, _)| *id)
             .collect();
         for id in consumed {
-            self.done.extend(self.earning.remove(&id).map(|earning| earning.token));
+            // A redemption may have been called for after this was backed up.
+            self.redeems(id);
+            self.earning.remove(&id);
         }
         self.unwanted.retain(|_, (_, grant)| !window::holds(&state.balances, grant.payee_seq));
         Ok(())

@@ -60,8 +60,6 @@ pub struct Earning {
     pub preimage: Option<B256>,
     /// METERED: cash in now, do not wait for more vouchers.
     pub collecting: bool,
-    /// Its redemption has begun or been called for: it can begin as long as `redeem_by` has not passed.
-    pub redeeming: bool,
 }
 
 impl Earning {

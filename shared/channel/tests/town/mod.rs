@@ -313,8 +313,8 @@ impl Town {
         loop {
             let mut client = self.client(who);
             self.ask(who, |ctx| client.look(ctx));
-            self.ask(who, |ctx| client.sweep(ctx));
             let calls = self.ask(who, |ctx| client.duties(ctx));
+            calls.iter().for_each(|call| client.sends(call));
             self.keep(who, client);
             let names: Vec<&'static str> = calls.iter().map(Call::function).collect();
             let mined: Vec<_> = calls.iter().map(|call| self.mine(who, call)).collect();

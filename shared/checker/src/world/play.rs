@@ -207,6 +207,11 @@ impl World {
         // What it reveals is seen before it is mined.
         let reveals = |call: &Call| matches!(call, Call::Redeem(redeem) if redeem.preimage == KEY);
         world.key |= calls.iter().any(reveals);
+        if let Honest::Client(client) = &mut world.honest
+            && calls.iter().any(|call| matches!(call, Call::Redeem(_)))
+        {
+            calls.iter().for_each(|call| Arc::make_mut(client).sends(call));
+        }
         world.mempool = Some(Arc::new(calls));
         if world.mempool.iter().any(|calls| calls.is_empty()) { world.mine(scenario) } else { world }
     }

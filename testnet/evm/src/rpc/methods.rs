@@ -138,7 +138,8 @@ impl Served {
             "evm_snapshot" => Ok(quantity(self.chain.snapshot())),
             "evm_revert" => number(params, 0, "a snapshot").and_then(|id| {
                 self.chain.revert(id).map_err(|error| Fault::new(-32000, error.to_string()))?;
-                // As anvil has it: time goes on from the newest block that is left.
+                // As anvil has it: time goes on from the newest block that is left. Whoever compares it with the system's clock, as a hub
+                // does, calls evm_increaseTime after it has gone back far.
                 self.clock.go_on_from(self.chain.head().time);
                 Ok(json!(true))
             }),
