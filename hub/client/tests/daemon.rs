@@ -192,6 +192,7 @@ async fn what_was_attached_is_neither_counted_on_nor_declined_when_it_is_granted
     let promise = town.ask("alice", Request::SendProofOfDetachment { token }).await.expect("she has it");
     let promise: Promise = serde_json::from_value(promise).expect("a promise");
     town.ask("alice", Request::AwaitPayment { token }).await.expect("Bob has attached it");
+    town.until("bob", "he knows that", |status| status["channel"]["earning"] == json!([])).await;
     let again = Some(Box::new(town.granted_again(&promise)));
     let said = town.ask("bob", Request::PopProofOfDetachment { proof: again }).await.expect("it is looked at");
     assert_eq!(said["countedOn"], json!(false), "{said}");

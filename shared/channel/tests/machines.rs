@@ -4,7 +4,7 @@ mod review;
 mod town;
 
 use sha2::{Digest as _, Sha256};
-use tarefa_channel::client::{Client, ClientError};
+use tarefa_channel::client::{Attached, Client, ClientError};
 use tarefa_channel::contract::{Call, HubWord, RedemptionStatus, Signed, Status};
 use tarefa_channel::hub::{Answer, HubToken, Refusal, Stage};
 use tarefa_channel::message::{Op, OpKind, State, Token, TokenKind, Voucher};
@@ -317,6 +317,32 @@ fn a_declined_token_comes_back_at_once() {
     town.alice = alice;
     assert_eq!(town.wish("alice"), [Op::on(OpKind::Refund, token.id(), Amount::ZERO)]);
     assert_eq!(town.end(), [1000, 30, 0, 250]);
+}
+
+#[test]
+fn a_decline_is_no_reason_to_pay_elsewhere_and_a_refund_is() {
+    // Bob and the hub are one, or Bob was granted the token twice: there is an attach of it and a decline.
+    let mut town = Town::new();
+    let token = town.token(TokenKind::Off, 100);
+    town.pay(&token);
+    town.wish("bob");
+    let attached = town.newest("bob");
+    let ops = vec![Op::on(OpKind::Decline, token.id(), Amount::ZERO)];
+    let declining = State { seq: attached.state.seq.forward(1).expect("small"), ops, ..attached.state };
+    let receipt = declining.receipt();
+    let hub = HubWord::State(hub_signs_as("hub", &receipt, &town));
+    let declined = Attached { signature: signed_by("bob", &receipt, &town), receipt, hub };
+    let mut alice = town.alice.clone();
+    town.ask("alice", |ctx| alice.declined(token.id(), &declined, ctx)).expect("both have signed it");
+    let asked = town.ask("alice", |ctx| alice.wishes(ctx));
+    assert_eq!(asked, [Op::on(OpKind::Refund, token.id(), Amount::ZERO)]);
+    // The hub does not refund, and claims with the attach: she has paid, and must not have paid again.
+    town.alice = alice;
+    let refund = town.propose("alice", asked, vec![]);
+    assert_eq!(town.hub(&refund), Err(Refusal::Stage(token.id())));
+    town.now = town.now.after(TERMS.patience + 1);
+    assert_eq!(town.dutiful("alice"), ["close"]);
+    assert_eq!(town.end(), [899, 130, 0, 251]);
 }
 
 /// Bob counts on a METERED token of 100, and can reveal what its last voucher will ask for.

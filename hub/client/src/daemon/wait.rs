@@ -54,10 +54,16 @@ impl Daemon {
                 match receipt {
                     Err(fault) => Some(Err(fault)),
                     Ok(Some(receipt)) => Some(Ok(json!({ "receipt": receipt }))),
-                    Ok(None) if client.paying.get(token).is_none_or(|paying| paying.declined) => {
-                        Some(Err(ClientFault::asked(format!("token {token} was not taken; it comes back"))))
-                    }
-                    Ok(None) => None,
+                    // A payee that has declined may have attached too, and the hub may show that: only what has come back is not paid.
+                    Ok(None) => match client.paying.get(token) {
+                        None => {
+                            Some(Err(ClientFault::asked(format!("token {token} was not taken, and has come back"))))
+                        }
+                        Some(paying) if paying.declined && self.settings.manual => Some(Err(ClientFault::asked(
+                            format!("token {token} was declined: take it back before you pay elsewhere"),
+                        ))),
+                        Some(_) => None,
+                    },
                 }
             }
             Until::Mined(call) => match &self.fates.iter().find(|(name, _)| name == call)?.1 {
