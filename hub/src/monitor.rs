@@ -87,9 +87,6 @@ impl Monitor {
         }
         self.begin().await?;
         self.looks += 1;
-        if self.forgotten.is_some() || self.looks.is_multiple_of(FORGET_EVERY) {
-            self.forget().await?;
-        }
         if !self.watcher.view.is_fresh() {
             tracing::warn!(
                 "the newest block is old, or this clock is wrong: nothing is signed, but what is seen is defended"
@@ -97,6 +94,12 @@ impl Monitor {
         }
         if !self.lead().await? {
             return Ok(0);
+        }
+        if self.forgotten.is_some() || self.looks.is_multiple_of(FORGET_EVERY) {
+            // What stays a little longer is no reason not to defend the rest.
+            if let Err(fault) = self.forget().await {
+                tracing::warn!(%fault, "old rows are not forgotten");
+            }
         }
         self.fates().await?;
         self.act().await
