@@ -18,6 +18,9 @@ const RAISE_AFTER: Duration = Duration::from_secs(30);
 /// How long before the same bytes are sent again, in case the node has forgotten them.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// The same where the node did not take them: one that comes before, which it lacks, may be there by then.
+const AGAIN_SOON: Duration = Duration::from_secs(1);
+
 /// Looks in a row that must find a transaction's number taken by another one: nodes behind one address do not all know the same.
 const DISPLACED: u32 = 10;
 
@@ -45,16 +48,15 @@ pub struct Ended {
 struct Kept {
     flight: Flight,
     raised: Instant,
-    tried: Instant,
+    again_at: Instant,
     /// The block that it was told to be in.
     told: Option<u64>,
     displaced: u32,
 }
 
 impl Kept {
-    fn new(flight: Flight) -> Self {
-        let now = Instant::now();
-        Self { flight, raised: now, tried: now, told: None, displaced: 0 }
+    fn new(flight: Flight, again_at: Instant) -> Self {
+        Self { flight, raised: Instant::now(), again_at, told: None, displaced: 0 }
     }
 }
 
@@ -86,7 +88,8 @@ impl Outbox {
         for flight in flights {
             self.sender.after(&flight.sent);
             if self.flights.iter().all(|kept| kept.flight.sent.nonce != flight.sent.nonce) {
-                self.flights.push(Kept::new(flight));
+                // It may never have been sent.
+                self.flights.push(Kept::new(flight, Instant::now()));
             }
         }
     }
@@ -146,7 +149,7 @@ impl Outbox {
     /// would hold up everything after it.
     pub async fn submit(&mut self, flight: Flight) -> Result<(), SendFault> {
         let sent = self.sender.submit(flight.sent.clone()).await?;
-        self.flights.push(Kept::new(Flight { sent, ..flight }));
+        self.flights.push(Kept::new(Flight { sent, ..flight }, Instant::now() + AGAIN_AFTER));
         Ok(())
     }
 
@@ -200,9 +203,10 @@ impl Outbox {
         let done = if kept.raised.elapsed() > RAISE_AFTER {
             kept.raised = Instant::now();
             sender.raise(&mut kept.flight.sent).await
-        } else if kept.tried.elapsed() > AGAIN_AFTER {
-            kept.tried = Instant::now();
-            sender.again(&kept.flight.sent).await.map_err(SendFault::from)
+        } else if kept.again_at <= Instant::now() {
+            let sent = sender.again(&kept.flight.sent).await;
+            kept.again_at = Instant::now() + if sent.is_ok() { AGAIN_AFTER } else { AGAIN_SOON };
+            sent.map_err(SendFault::from)
         } else {
             Ok(())
         };

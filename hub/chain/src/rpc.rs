@@ -219,6 +219,14 @@ impl Rpc {
         Ok(*self.provider.send_raw_transaction(raw).await?.tx_hash())
     }
 
+    /// Whether the node has a transaction, in a block or waiting for one.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn knows(&self, hash: B256) -> Result<bool, RpcFault> {
+        Ok(self.provider.get_transaction_by_hash(hash).await?.is_some())
+    }
+
     /// What came of a transaction; none while it is in no block.
     ///
     /// # Errors

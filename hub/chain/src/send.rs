@@ -206,22 +206,34 @@ impl Sender {
     /// Sends what was prepared. Until then the next one prepared has the same number.
     ///
     /// # Errors
-    /// Where the node refuses it: then it was not sent.
+    /// Where the node refuses it and does not have it: then it was not sent.
     pub async fn submit(&mut self, sent: Sent) -> Result<Sent, SendFault> {
-        match self.rpc.send(&sent.raw).await {
-            // Without an answer nobody knows: another with this number could pay twice, so this one is it.
-            Ok(_) | Err(RpcFault::Silent(_)) => {
-                self.next = self.next.max(sent.nonce + 1);
-                Ok(sent)
-            }
-            Err(fault) => {
-                // Perhaps another program uses the key: the next one begins after what the chain has.
-                if let Ok(next) = self.rpc.nonce(self.address(), false).await {
-                    self.next = self.next.max(next);
-                }
-                Err(fault.into())
+        if let Err(fault) = self.rpc.send(&sent.raw).await
+            && !self.may_have(&fault, &sent).await
+        {
+            return Err(fault.into());
+        }
+        self.next = self.next.max(sent.nonce + 1);
+        Ok(sent)
+    }
+
+    /// Whether the node may have a transaction all the same: it did not answer, or what stands before it said no after handing it on. Another one
+    /// instead of it could pay twice, unless that has the same number.
+    async fn may_have(&mut self, fault: &RpcFault, sent: &Sent) -> bool {
+        if matches!(fault, RpcFault::Silent(_)) || is_known(fault) {
+            return true;
+        }
+        for hash in &sent.hashes {
+            if !matches!(self.rpc.knows(*hash).await, Ok(false)) {
+                return true;
             }
         }
+        // Not what waits counts: a number that may be this one's is not skipped.
+        let Ok(mined) = self.rpc.nonce(self.address(), true).await else { return false };
+        let taken = mined > sent.nonce;
+        self.next = self.next.max(mined);
+        // Perhaps another program uses the key; or this one is in a block that the node did not see just now.
+        taken && !says(fault, &["nonce"])
     }
 
     fn signed(&self, transaction: &TxEip1559) -> (B256, Bytes) {
@@ -265,9 +277,8 @@ impl Sender {
     /// Where the node does not take it; that it knows it already is none.
     pub async fn again(&self, sent: &Sent) -> Result<(), RpcFault> {
         match self.rpc.send(&sent.raw).await {
-            Ok(_) => Ok(()),
-            Err(RpcFault::Refused(words)) if words.contains("already") => Ok(()),
-            Err(fault) => Err(fault),
+            Err(fault) if !is_known(&fault) => Err(fault),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
@@ -282,21 +293,36 @@ impl Sender {
         }
         let raised = |fee: u128| fee.saturating_add(fee.saturating_mul(RAISE).div_ceil(100));
         let now = self.rpc.fees().await?;
-        let (most, tip) = (raised(price), raised(sent.transaction.max_priority_fee_per_gas));
+        let (mut most, tip) = (raised(price), raised(sent.transaction.max_priority_fee_per_gas));
+        if raised(most) > self.ceiling {
+            // A step that is cut short at the ceiling would offer too little more, and be refused.
+            most = self.ceiling;
+        }
         let Fees { most, tip } = self.capped(Fees { most: most.max(now.most), tip: tip.max(now.tip) });
         let mut transaction = sent.transaction.clone();
         (transaction.max_fee_per_gas, transaction.max_priority_fee_per_gas) = (most, tip);
         let (hash, raw) = self.signed(&transaction);
         match self.rpc.send(&raw).await {
+            Err(fault) if !matches!(fault, RpcFault::Silent(_)) && !is_known(&fault) => Err(fault.into()),
             // Without an answer it may be the one that is mined, so its hash is kept.
-            Ok(_) | Err(RpcFault::Silent(_)) => {
+            Ok(_) | Err(_) => {
                 sent.hashes.push(hash);
                 (sent.transaction, sent.raw) = (transaction, raw);
                 Ok(())
             }
-            Err(fault) => Err(fault.into()),
         }
     }
+}
+
+fn says(fault: &RpcFault, parts: &[&str]) -> bool {
+    let RpcFault::Refused(words) = fault else { return false };
+    let words = words.to_lowercase();
+    parts.iter().any(|part| words.contains(part))
+}
+
+/// Whether a node refuses a transaction because it has it: the words are each program's own.
+fn is_known(fault: &RpcFault) -> bool {
+    says(fault, &["already known", "alreadyknown", "already imported", "known transaction"])
 }
 
 impl SendFault {

@@ -96,11 +96,15 @@ impl Watcher {
         }
         let last = newest.number.min(settled.number + LOG_RANGE * RANGES);
         let head = self.rpc.block(last).await?.ok_or(WatchError::Moved)?;
-        let mut blocks = vec![];
+        let (mut blocks, mut steps) = (vec![], vec![]);
         let mut from = settled.number + 1;
         while from <= last {
             let to = last.min(from + LOG_RANGE - 1);
             blocks.extend(self.rpc.events(self.contract, from, to).await?);
+            if last < newest.number && to < last {
+                // Where nothing happens for long, the final block moves on all the same: else the next look would read just this again.
+                steps.push(self.rpc.block(to).await?.ok_or(WatchError::Moved)?);
+            }
             from = to + 1;
         }
         let known = |block: &Head| at(self.view.recent(), block.number).is_some_and(|(other, _)| other == block);
@@ -110,7 +114,7 @@ impl Watcher {
                 return Err(WatchError::Moved);
             }
         }
-        self.mark(head, &mut blocks).await?;
+        self.mark(head, steps, &mut blocks).await?;
         // Whoever answered the questions between, answered them about this chain.
         if self.rpc.block(last).await? != Some(head) {
             return Err(WatchError::Moved);
@@ -131,9 +135,13 @@ impl Watcher {
         Ok(News { replaced, blocks: news, settled, more: last < newest.number })
     }
 
-    /// Adds the newest block, and blocks without events that are known and still there.
-    async fn mark(&self, head: Head, blocks: &mut Vec<(Head, Vec<Event>)>) -> Result<(), WatchError> {
-        let mut marks: Vec<Head> = vec![];
+    /// Adds the newest block and those between, and blocks without events that are known and still there.
+    async fn mark(
+        &self,
+        head: Head,
+        mut marks: Vec<Head>,
+        blocks: &mut Vec<(Head, Vec<Event>)>,
+    ) -> Result<(), WatchError> {
         let spaced = |last: Time, block: &Head| last.until(block.time) >= self.margin.div_ceil(MARKS);
         let mut last = self.view.settled_head().time;
         for (block, _) in self.view.recent().iter().filter(|(block, _)| block.number < head.number) {

@@ -16,6 +16,7 @@ pub struct Place {
     pub url: String,
     client: reqwest::Client,
     anvil: Option<Child>,
+    embedded: Option<Arc<Mutex<Served>>>,
 }
 
 impl Drop for Place {
@@ -35,8 +36,9 @@ impl Place {
         let served = Served { chain: DevChain::new(config), clock: Clock::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        tokio::spawn(serve(listener, Arc::new(Mutex::new(served)), std::future::pending()));
-        Self { url, client: reqwest::Client::new(), anvil: None }
+        let served = Arc::new(Mutex::new(served));
+        tokio::spawn(serve(listener, Arc::clone(&served), std::future::pending()));
+        Self { url, client: reqwest::Client::new(), anvil: None, embedded: Some(served) }
     }
 
     pub async fn anvil() -> Self {
@@ -44,8 +46,8 @@ impl Place {
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port();
         let arguments = ["--port", &port.to_string(), "--accounts", "0", "--silent"];
         let anvil = Command::new(path).args(arguments).stdout(Stdio::null()).spawn().expect("anvil starts");
-        let place =
-            Self { url: format!("http://127.0.0.1:{port}"), client: reqwest::Client::new(), anvil: Some(anvil) };
+        let (url, client) = (format!("http://127.0.0.1:{port}"), reqwest::Client::new());
+        let place = Self { url, client, anvil: Some(anvil), embedded: None };
         let listens = async {
             while Rpc::connect(&place.url).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -75,5 +77,13 @@ impl Place {
         let time: U256 = serde_json::from_value(newest["timestamp"].clone()).expect("a time");
         self.ask("evm_setNextBlockTimestamp", json!([time + U256::from(seconds)])).await;
         self.ask("evm_mine", json!([])).await;
+    }
+
+    /// So many blocks without anything in them, a second each: of the embedded chain, which makes them fast enough.
+    pub fn silence(&self, blocks: u64) {
+        let served = self.embedded.as_ref().expect("the embedded chain");
+        let chain = &mut served.lock().expect("nobody panics with it").chain;
+        let begun = chain.head().time;
+        (1..=blocks).for_each(|second| chain.mine(begun + second));
     }
 }

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, keccak256};
 use serde_json::{Value, json};
 use tarefa_chain::abi::FulgurHub;
 use tarefa_chain::{
-    Event, Failure, Fate, Key, OwnClock, Rpc, Sender, Sent, ViewError, WatchError, Watcher, deployment,
+    Event, Failure, Fate, Key, LOG_RANGE, OwnClock, Rpc, Sender, Sent, ViewError, WatchError, Watcher, deployment,
 };
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::contract::{Call, Finalise, HubWord, Owner, Revert, Signed, Status};
@@ -24,21 +24,21 @@ use crate::places::Place;
 const GRACE: u64 = 100;
 const DELAY: u64 = 10_000;
 /// Seconds after which a block is final here.
-const MARGIN: u64 = 60;
+pub const MARGIN: u64 = 60;
 /// How long a chain that mines at once may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The most that anybody here pays for each gas.
-const CEILING: u128 = 100_000_000_000;
+pub const CEILING: u128 = 100_000_000_000;
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
-struct Town {
-    rpc: Rpc,
-    contract: Address,
+pub struct Town {
+    pub rpc: Rpc,
+    pub contract: Address,
     watcher: Watcher,
     clock: Arc<AtomicU64>,
-    hub: Sender,
+    pub hub: Sender,
     alice: Sender,
-    key: Key,
+    pub key: Key,
     signer: Key,
     domain: Domain,
 }
@@ -47,7 +47,7 @@ fn key(name: &str) -> Key {
     Key::new(keccak256(format!("key of {name}")).0).expect("a hash is a key")
 }
 
-fn own(clock: &Arc<AtomicU64>) -> OwnClock {
+pub fn own(clock: &Arc<AtomicU64>) -> OwnClock {
     let clock = Arc::clone(clock);
     OwnClock::new(move || Time(clock.load(Ordering::Relaxed)))
 }
@@ -67,7 +67,7 @@ async fn mined(sender: &Sender, sent: &Sent) -> Fate {
 }
 
 impl Town {
-    async fn new(place: &Place) -> Self {
+    pub async fn new(place: &Place) -> Self {
         let rpc = Rpc::connect(&place.url).await.expect("a node");
         let (treasury, key, signer) = (key("treasury"), key("alice"), key("hub"));
         for address in [treasury.address(), key.address()] {
@@ -85,7 +85,7 @@ impl Town {
         Self { rpc, contract, watcher, clock, hub, alice, key, signer, domain }
     }
 
-    fn owner(&self) -> Owner {
+    pub fn owner(&self) -> Owner {
         Owner { client: self.key.address(), asset: Address::ZERO }
     }
 
@@ -105,7 +105,7 @@ impl Town {
         mined(&self.alice, &sent).await;
     }
 
-    async fn subscribe(&mut self, deposit: u128) {
+    pub async fn subscribe(&mut self, deposit: u128) {
         let head = self.rpc.head().await.expect("a block");
         let offer = ChannelOffer {
             client: self.key.address(),
@@ -252,6 +252,24 @@ async fn a_view_that_fell_behind_catches_up(town: &mut Town, owner: Owner) {
         clock.store(now.0, Ordering::Relaxed);
         assert_eq!(late.view.is_fresh(), fresh, "by its own clock, and without looking again");
     }
+}
+
+/// More blocks than one look reads, and in all of them nothing.
+pub async fn catches_up_with_a_long_silence(place: &Place) {
+    let mut town = Town::new(place).await;
+    let deposit = Call::HubDeposit { asset: Address::ZERO, amount: Amount(10_000) };
+    town.hub.call(town.contract, &deposit).await.expect("it goes through");
+    town.subscribe(1000).await;
+    place.silence(20 * LOG_RANGE);
+    let from = town.rpc.block(0).await.expect("a node").expect("a first block");
+    let mut late = Watcher::new(town.rpc.clone(), town.contract, from, MARGIN, own(&town.clock));
+    let mut looks = 0;
+    while late.look().await.expect("nothing is wrong").more {
+        looks += 1;
+        assert!(looks < 5, "it does not get beyond block {}", late.view.settled_head().number);
+    }
+    assert_eq!(late.view.head(), town.rpc.head().await.expect("a block"));
+    assert_eq!(late.view.final_row(town.owner()).status, Status::Open);
 }
 
 async fn a_deep_reorganisation_stops_everything(place: &Place, town: &mut Town) {
