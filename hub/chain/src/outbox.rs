@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
-use tarefa_channel::contract::Call;
+use tarefa_channel::contract::{Call, Owner};
 
 use crate::call::transaction;
 use crate::rpc::RpcFault;
@@ -27,7 +27,7 @@ const DISPLACED: u32 = 10;
 /// A call on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flight {
-    /// Hash of what it calls: the same call is not sent twice at a time.
+    /// What it is for, as a hash: the same is not sent twice at a time.
     pub call: B256,
     /// The function's name.
     pub function: String,
@@ -68,10 +68,29 @@ pub struct Outbox {
     flights: Vec<Kept>,
 }
 
-/// The name of a call: what it does, whoever sends it.
+/// The name of a call: what it is for, whoever sends it. Of calls that show the newest state it is the same whatever that is: states follow
+/// each other faster than blocks, and while one call waits another one would bring nothing more.
 fn name(call: &Call) -> Option<B256> {
-    let made = transaction(call)?;
-    Some(keccak256([made.value.to_be_bytes::<32>().as_slice(), &made.input].concat()))
+    let of = |owner: &Owner, rest: &[&[u8]]| {
+        let head = [call.function().as_bytes(), owner.client.as_slice(), owner.asset.as_slice()];
+        Some(keccak256([head.concat(), rest.concat()].concat()))
+    };
+    match call {
+        Call::Close { owner, .. } => of(owner, &[]),
+        Call::ArgueRedemption { owner, tokens, .. } => {
+            let ids: Vec<u8> = tokens.iter().flat_map(|token| token.id().0).collect();
+            of(owner, &[&ids])
+        }
+        Call::AttachState { owner, signed } => {
+            let booked = &signed.state.balances;
+            of(owner, &[b"state", &booked.client_out.0.to_be_bytes(), &booked.hub_out.0.to_be_bytes()])
+        }
+        Call::AttachToken(attach) => of(&attach.owner, &[b"token", attach.token.id().as_slice()]),
+        other => {
+            let made = transaction(other)?;
+            Some(keccak256([made.value.to_be_bytes::<32>().as_slice(), &made.input].concat()))
+        }
+    }
 }
 
 impl Outbox {
@@ -213,5 +232,41 @@ impl Outbox {
         if let Err(fault) = done {
             tracing::warn!(function = kept.flight.function, %fault, "a call waits");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tarefa_channel::contract::{HubWord, Signed};
+    use tarefa_channel::message::{Balances, State};
+    use tarefa_channel::sign::{HubSignature, Signature};
+    use tarefa_channel::{Amount, ChannelId, Seq};
+
+    use super::*;
+
+    fn signed(seq: u64, client_out: u128) -> Signed {
+        let balances = Balances { client_out: Amount(client_out), ..Balances::default() };
+        let seq = Seq::new(seq).expect("small");
+        let state = State { channel: ChannelId(B256::ZERO), seq, last: false, balances, ops: vec![] };
+        let hub = HubWord::State(HubSignature { signature: Signature([2; 64]), proof: vec![] });
+        Signed { state, client: Signature([1; 64]), hub }
+    }
+
+    #[test]
+    fn a_call_has_one_name_whatever_the_newest_state_is() {
+        let owner = Owner { client: Address::repeat_byte(1), asset: Address::ZERO };
+        let other = Owner { client: Address::repeat_byte(2), ..owner };
+        let close = |owner, seq| name(&Call::Close { owner, signed: Some(signed(seq, 0)) });
+        assert_eq!(close(owner, 1), close(owner, 2));
+        assert_ne!(close(owner, 1), close(other, 1));
+        let book = |seq, out| name(&Call::AttachState { owner, signed: signed(seq, out) });
+        assert_eq!(book(1, 5), book(2, 5));
+        assert_ne!(book(1, 5), book(1, 6), "more is booked out");
+        // While it closes nothing newer is signed, and what is shown decides who gets what.
+        let argue = |seq| name(&Call::Argue { owner, signed: signed(seq, 0) });
+        assert_ne!(argue(1), argue(2));
+        let pay = |amount| name(&Call::Transfer { to: owner.client, asset: owner.asset, amount: Amount(amount) });
+        assert_ne!(pay(1), pay(2));
+        assert!(pay(1).is_some() && close(owner, 1).is_some());
     }
 }

@@ -43,9 +43,21 @@ pub enum RpcFault {
     Silent(String),
 }
 
+/// What went wrong, without the node's address: many have a key in it.
+fn why(error: &RpcError<TransportErrorKind>) -> String {
+    let words = error.to_string();
+    match words.split_once("for url (") {
+        Some((before, rest)) => {
+            let after = rest.split_once(')').map_or("", |(_, after)| after);
+            format!("{}{after}", before.trim_end())
+        }
+        None => words,
+    }
+}
+
 impl From<RpcError<TransportErrorKind>> for RpcFault {
     fn from(error: RpcError<TransportErrorKind>) -> Self {
-        let Some(said) = error.as_error_resp() else { return Self::Silent(error.to_string()) };
+        let Some(said) = error.as_error_resp() else { return Self::Silent(why(&error)) };
         match said.as_revert_data() {
             Some(data) => Self::Reverts(failure(&data)),
             None => Self::Refused(said.message.to_string()),
@@ -233,5 +245,20 @@ impl Rpc {
     /// Where the node does not answer.
     pub async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, RpcFault> {
         Ok(self.provider.get_transaction_receipt(hash).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fault_does_not_tell_the_key_in_the_nodes_address() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        drop(listener);
+        let fault = Rpc::connect(&format!("http://{address}/v2/secret-key")).await.expect_err("nobody is there");
+        assert!(!fault.to_string().contains("secret-key"), "{fault}");
+        assert!(fault.to_string().contains("no answer"), "{fault}");
     }
 }

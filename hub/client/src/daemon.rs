@@ -20,6 +20,7 @@ use tarefa_channel::chain::Ctx;
 use tarefa_channel::client::{Client, ClientError};
 use tarefa_channel::contract::Owner;
 use tarefa_channel::eip712::Domain;
+use tarefa_channel::message::OpKind;
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::Signer as _;
 use tarefa_channel::{Amount, Seq, StateHash, Time, TokenId};
@@ -128,6 +129,12 @@ pub struct Daemon {
     busy_at: Instant,
     /// Nothing is wished for before: the hub has refused it just now.
     patient_until: Instant,
+    /// The last state attached something: the next one takes the orders that wait.
+    attached: bool,
+    /// A payment was refused: the next state, be it empty, sees to it that it stays so.
+    clears: bool,
+    /// The chain was seen at the last look.
+    sees: bool,
     /// Refusals in a row.
     refusals: u32,
     /// Words that may be on their way at a time.
@@ -199,6 +206,9 @@ impl Daemon {
             ordered: vec![],
             busy_at: now,
             patient_until: now,
+            attached: false,
+            clears: false,
+            sees: false,
             refusals: 0,
             speaking: Arc::new(Semaphore::new(SPEAKING)),
             waiters: vec![],
@@ -245,6 +255,7 @@ impl Daemon {
         let done = change(&mut client, &self.ctx())?;
         self.store.commit(|tx| {
             tx.put_channel(&client)?;
+            ended(tx, before, &client)?;
             also(tx, &client)
         })?;
         self.client = Some(client);
@@ -326,6 +337,20 @@ impl Daemon {
         self.lenient_until = lenient;
         Ok(())
     }
+}
+
+/// Keeps what a newly doubly-signed state says of payments of which there is no receipt.
+fn ended(tx: &Tx<'_>, before: &Client, client: &Client) -> Result<(), ClientFault> {
+    let Some(newest) = client.newest.as_ref().filter(|newest| newest.seq > before.seq()) else { return Ok(()) };
+    for op in &newest.ops {
+        let token = TokenId(op.token);
+        match op.kind {
+            OpKind::Refund => tx.put_ended(token, Amount::ZERO)?,
+            OpKind::Settle if tx.receipt(token)?.is_none() => tx.put_ended(token, op.amount)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The bytes of the channel as it is stored: what its digest, kept elsewhere, is of.

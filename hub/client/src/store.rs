@@ -1,5 +1,7 @@
 //! What a client has stored, before it says anything: one SQLite file, durable at each commit.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tarefa_chain::Flight;
 use tarefa_channel::client::Client;
-use tarefa_channel::{Time, TokenId};
+use tarefa_channel::{Amount, Time, TokenId};
 use tarefa_hub::Receipt;
 use tarefa_hub::store::crash::Points;
 use tarefa_hub::store::{log, row};
@@ -19,7 +21,7 @@ use crate::fault::ClientFault;
 use crate::order::Invoice;
 
 /// One entry per version, in order; append, never edit.
-const MIGRATIONS: [&str; 2] = ["
+const MIGRATIONS: [&str; 3] = ["
     CREATE TABLE single (key TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE invoice (id BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE receipt (token BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -27,6 +29,8 @@ const MIGRATIONS: [&str; 2] = ["
 ", "
     CREATE TABLE offered (token BLOB PRIMARY KEY, claim_by INTEGER NOT NULL) STRICT;
     CREATE INDEX offered_claim_by ON offered (claim_by);
+", "
+    CREATE TABLE ended (token BLOB PRIMARY KEY, settled BLOB NOT NULL) STRICT;
 "];
 
 /// Pages of the log that move into the file at once. 4 MB: hundreds of payments.
@@ -104,6 +108,9 @@ impl Store {
     /// # Errors
     /// Where the file cannot be used.
     pub fn open(path: &Path) -> Result<Self, ClientFault> {
+        // It has what the client would reveal: for its user alone, whatever the directory allows. SQLite's other files take after it.
+        let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+        made.map_err(|error| ClientFault::asked(format!("{} cannot be opened: {error}", path.display())))?;
         Self::of(Connection::open(path)?)
     }
 
@@ -332,6 +339,29 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// What a token of which there is no receipt was settled with; zero where it came back.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn ended(&self, token: TokenId) -> Result<Option<Amount>, ClientFault> {
+        let body = self.body("SELECT settled FROM ended WHERE token = ?1", token.as_slice())?;
+        let read = |body: Vec<u8>| {
+            let bytes = body.try_into().map_err(|_| ClientFault::Row("a settlement is not of 16 bytes".to_owned()))?;
+            Ok(Amount(u128::from_be_bytes(bytes)))
+        };
+        body.map(read).transpose()
+    }
+
+    /// Keeps that.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn put_ended(&self, token: TokenId, settled: Amount) -> Result<(), ClientFault> {
+        let put = "INSERT INTO ended (token, settled) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.0.prepare_cached(put)?.execute(params![token.as_slice(), settled.0.to_be_bytes()])?;
+        Ok(())
+    }
+
     /// Keeps a receipt.
     ///
     /// # Errors
@@ -381,7 +411,8 @@ impl Tx<'_> {
         let query =
             "SELECT 'single', CAST(key AS BLOB), body FROM single UNION ALL SELECT 'invoice', id, body FROM invoice
              UNION ALL SELECT 'receipt', token, body FROM receipt
-             UNION ALL SELECT 'offered', token, CAST(claim_by AS BLOB) FROM offered";
+             UNION ALL SELECT 'offered', token, CAST(claim_by AS BLOB) FROM offered
+             UNION ALL SELECT 'ended', token, settled FROM ended";
         let mut statement = self.0.prepare(query)?;
         let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(found.collect::<Result<_, _>>()?)
@@ -393,6 +424,7 @@ impl Tx<'_> {
             "single" => "INSERT INTO single (key, body) VALUES (CAST(?1 AS TEXT), ?2)",
             "invoice" => "INSERT INTO invoice (id, body) VALUES (?1, ?2)",
             "receipt" => "INSERT INTO receipt (token, body) VALUES (?1, ?2)",
+            "ended" => "INSERT INTO ended (token, settled) VALUES (?1, ?2)",
             "offered" => "INSERT INTO offered (token, claim_by) VALUES (?1, CAST(CAST(?2 AS TEXT) AS INTEGER))",
             other => return Err(ClientFault::Row(format!("a backup has no table {other:?}"))),
         };
@@ -433,6 +465,19 @@ mod tests {
         fails.expect_err("its own error");
         store.commit(|tx| note(tx, "done")).expect("it is kept");
         assert_eq!(noted(&store), ["done"]);
+    }
+
+    #[test]
+    fn the_file_is_for_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("channel.sqlite");
+        let store = Store::open(&path).expect("it opens");
+        store.commit(|tx| note(tx, "something")).expect("kept");
+        for name in ["channel.sqlite", "channel.sqlite-wal"] {
+            let mode = std::fs::metadata(place.path().join(name)).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+        }
     }
 
     #[test]

@@ -157,6 +157,65 @@ async fn what_the_hub_refuses_is_told_and_the_channel_goes_on() {
     town.stop("alice").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_the_contract_makes_is_not_told_as_come_back() {
+    let town = open_town().await;
+    let to = Request::DetachOffChainTokenOnChain {
+        to: alloy_primitives::Address::repeat_byte(5),
+        amount: Amount(700),
+        lifetime: 120,
+    };
+    let paid = town.ask("alice", to).await.expect("the hub grants it");
+    let token: TokenId = serde_json::from_value(paid["token"].clone()).expect("a token");
+    town.until("alice", "it is settled", |status| status["channel"]["paying"] == json!([])).await;
+    let told = town.ask("alice", Request::AwaitPayment { token }).await.expect("it was paid");
+    assert_eq!(told["settled"], json!("700"), "{told}");
+    let never = TokenId(B256::repeat_byte(3));
+    let words = town.ask("alice", Request::AwaitPayment { token: never }).await.expect_err("none").to_string();
+    assert!(words.contains("is not known"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_metered_payment_has_no_condition() {
+    let town = open_town().await;
+    let invoice = Request::Invoice { cap: Amount(500), lifetime: 300, conditional: true };
+    let asked = town.ask("bob", invoice).await.expect("an invoice");
+    let word = |name: &str| serde_json::from_value::<B256>(asked[name].clone()).expect("a word");
+    let pay = |condition| Request::DetachOffChainTokenOffChain {
+        payee: ChannelId(word("payee")),
+        amount: Amount(500),
+        invoice: word("invoice"),
+        condition,
+        metered: true,
+        lifetime: 120,
+    };
+    let words = town.ask("alice", pay(word("condition"))).await.expect_err("it would buy nothing").to_string();
+    assert!(words.contains("metered"), "{words}");
+    // Nor does Bob take one for it, whatever a payer's program sends.
+    town.ask("alice", pay(B256::ZERO)).await.expect("the hub cannot know");
+    town.until("alice", "it has come back", |status| status["channel"]["paying"] == json!([])).await;
+    let history = town.ask("bob", Request::History).await.expect("it reads").to_string();
+    assert!(history.contains("\"unwanted\"") && !history.contains("\"promised\""), "{history}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_restored_a_backup_may_leave_without_the_hub() {
+    let mut town = open_town().await;
+    let token = pay(&town, 1000, false).await;
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrives");
+    let sealed = backup::make(&town.dir("alice"), "correct horse battery").expect("a backup");
+    town.stop("alice").await;
+    std::fs::remove_dir_all(town.dir("alice")).expect("gone");
+    std::fs::create_dir(town.dir("alice")).expect("a new one");
+    town.hub_dies();
+    backup::restore(&town.dir("alice"), &sealed, "correct horse battery").expect("it opens");
+    town.start("alice").await;
+    town.ask("alice", Request::Close { last: false }).await.expect("she wants to");
+    town.until("alice", "it is closing", |status| status["onChain"] == "closing").await;
+    let status = town.ask("alice", Request::Status).await.expect("it answers");
+    assert_eq!(status["restoring"], json!(true), "nobody has said anything");
+}
+
 fn in_vain(number: u8) -> Request {
     Request::DetachOffChainTokenOffChain {
         payee: ChannelId(B256::repeat_byte(7)),

@@ -292,3 +292,30 @@ async fn what_was_redeemed_and_acknowledged_is_in_no_mailbox() {
     kept.await.expect("kept");
     assert_eq!(town.letters("bob").await, (vec![], vec![]));
 }
+
+#[tokio::test]
+async fn payers_whose_tokens_must_be_claimed_soon_are_found_and_no_others() {
+    let mut town = Town::new(Store::in_memory().expect("it opens")).await;
+    let token = town.token(100, 1);
+    let due = async |town: &Town, from: Time, before: Time| {
+        town.store.read(move |book| book.payers_due(from, before)).await.expect("it reads")
+    };
+    let (early, late) = (Time(0), token.claim_by.after(1));
+    town.pays(&token).await;
+    assert_eq!(due(&town, early, late).await, [], "nobody has taken it");
+    let row = town.row_of(&token).await;
+    town.attaches(&token, &row).await;
+    let alice = town.id("alice");
+    assert_eq!(due(&town, early, late).await, [alice]);
+    assert_eq!(due(&town, early, token.claim_by).await, [], "there is time");
+    assert_eq!(due(&town, late, late.after(9)).await, [], "it is too late");
+    // Once settled it is nobody's any more.
+    let mut landed = town.row_of(&token).await;
+    landed.stage = Stage::Landed(None);
+    let kept = town.store.transact(move |book| {
+        book.put_token(&landed);
+        Ok(())
+    });
+    kept.await.expect("kept");
+    assert_eq!(due(&town, early, late).await, []);
+}

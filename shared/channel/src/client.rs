@@ -22,9 +22,8 @@ use crate::chain::{Chain, Ctx};
 use crate::contract::{Owner, RedemptionStatus, Row, Signed, Status};
 use crate::hub::Proposal;
 use crate::id::{Amount, ChannelId, Seq, Time, TokenId};
-use crate::message::{Grant, Message as _, State, Token};
+use crate::message::{Grant, State, Token};
 use crate::rules::Rules;
-use crate::sign::Recover;
 use crate::transition::{Known, Position, Tokens};
 
 /// A proposal that the client has signed and the hub has not, as far as the client knows. It may count any time: the hub can
@@ -133,12 +132,6 @@ impl Client {
     pub fn is_hub_silent<C: Chain, K, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> bool {
         let now = ctx.chain.now();
         self.half.as_ref().is_some_and(|half| half.sent_at.until(now) > ctx.terms.patience)
-    }
-
-    /// Whether this is a state of this channel that this client has signed.
-    pub fn has_signed<C, K: Recover, R: Rules>(&self, signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> bool {
-        let signer = ctx.keys.recover(signed.state.digest(ctx.domain), &signed.client);
-        signed.state.channel == self.id && signer == Some(self.owner.client)
     }
 
     /// Whether the channel runs: open on chain, this epoch.

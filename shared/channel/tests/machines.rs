@@ -1,5 +1,6 @@
 //! Clients and hub with real signatures: payments as they should go, and what each side refuses.
 
+mod defence;
 mod review;
 mod town;
 

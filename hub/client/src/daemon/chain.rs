@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tarefa_chain::{Event, Fate};
 use tarefa_channel::TokenId;
-use tarefa_channel::chain::Chain as _;
-use tarefa_channel::client::Client;
+use tarefa_channel::chain::{Chain as _, Ctx};
+use tarefa_channel::client::{Client, ClientError};
 use tarefa_channel::contract::{Call, Status};
 use tarefa_channel::message::TokenKind;
 
@@ -54,12 +54,24 @@ impl Daemon {
                 "the newest block is old, or this clock is wrong: nothing is signed, but what is seen is defended"
             );
         }
+        if fresh && !self.sees && self.channel()?.half.is_some() {
+            // It was not sent while nobody saw the chain, so no hub has left it unanswered.
+            let resume = |client: &mut Client, ctx: &Ctx<'_, _, _>| {
+                client.resume(ctx);
+                Ok(())
+            };
+            self.change(resume, |_, _| Ok(()))?;
+        }
+        self.sees = fresh;
         if fresh && !self.restoring {
             self.sweep()?;
         }
+        // Whoever wants to leave may, also where the hub never says how the channel stands: it can only answer with something newer.
+        let leaving = fresh && self.channel()?.leaving;
+        let leaves = |call: &Call| leaving && matches!(call, Call::Close { .. } | Call::CloseLast { .. });
         for mut calls in self.due()? {
             if !fresh || self.restoring {
-                calls.retain(defends);
+                calls.retain(|call| defends(call) || leaves(call));
             }
             self.carry(&calls).await?;
         }
@@ -80,6 +92,10 @@ impl Daemon {
             tx.note(now, "opened", &facts)
         })?;
         self.client = Some(client);
+        // What was ordered was meant for the channel before.
+        for (tell, _) in self.orders.drain(..).filter_map(|ordered| ordered.tell) {
+            tell.send(Err(ClientError::Ended.into())).ok();
+        }
         Ok(())
     }
 
@@ -153,7 +169,10 @@ impl Daemon {
             .collect();
         ripe.into_iter().for_each(|id| client.collect(id));
         if client != *before {
-            self.store.commit(|tx| tx.put_channel(&client))?;
+            self.store.commit(|tx| {
+                tx.put_channel(&client)?;
+                super::ended(tx, before, &client)
+            })?;
             self.client = Some(client);
         }
         Ok(())
@@ -175,6 +194,11 @@ impl Daemon {
     /// Sends calls, each stored before.
     async fn carry(&mut self, calls: &[Call]) -> Result<(), ClientFault> {
         let mut behind = false;
+        let executed = |call: &&Call| matches!(call, Call::AttachToken(_));
+        if calls.iter().find(executed).is_some_and(|call| self.outbox.carries(call)) {
+            // Nor the newest state before it: there is a newer one at each look.
+            return Ok(());
+        }
         for call in calls {
             let new = !self.outbox.carries(call);
             let sent = if new { self.submit(call, behind).await.map(drop) } else { Ok(()) };

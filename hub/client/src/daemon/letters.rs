@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tarefa_chain::View;
 use tarefa_channel::chain::Ctx;
 use tarefa_channel::client::{Attached, Client, ClientError};
-use tarefa_channel::message::{Message as _, TokenKind, Voucher};
+use tarefa_channel::message::{Message as _, Voucher};
 use tarefa_channel::sign::{Recover, Signature};
 use tarefa_channel::{Amount, ChannelId, TokenId};
 use tarefa_hub::{Letter, Mailbox, Promise, Receipt, Word};
@@ -90,10 +90,8 @@ impl Daemon {
         let invoice = self.store.read(|tx| tx.invoice(token.invoice))?;
         let fits = |invoice: &crate::order::Invoice| {
             let unpaid = invoice.paid.is_none_or(|paid| paid == id);
-            // A METERED token carries its condition in the last voucher.
-            let condition =
-                if token.kind == TokenKind::Metered { alloy_primitives::B256::ZERO } else { invoice.condition };
-            unpaid && token.value <= invoice.cap && token.condition == condition && now < invoice.expires
+            // A METERED token has none: what this client would reveal for it, it is not paid for.
+            unpaid && token.value <= invoice.cap && token.condition == invoice.condition && now < invoice.expires
         };
         let facts = json!({ "token": id, "value": token.value, "from": token.payer_channel });
         if invoice.is_none() && now < self.lenient_until {

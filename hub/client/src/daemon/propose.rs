@@ -44,11 +44,25 @@ pub struct Ordered {
     pub tell: Option<(Tell, Value)>,
     /// In a state of its own: with others it was refused.
     pub alone: bool,
+    /// Until then; later nobody expects it any more.
+    pub until: Instant,
+}
+
+impl Ordered {
+    /// Whether somebody still waits for it, and not too long.
+    fn is_wanted(&self) -> bool {
+        Instant::now() < self.until && self.tell.as_ref().is_some_and(|(tell, _)| !tell.is_closed())
+    }
+}
+
+fn attaches(op: &Op) -> bool {
+    op.kind == OpKind::Attach
 }
 
 impl Daemon {
     /// Proposes the next state, if something is ordered or wished for and none is under way.
     pub(super) fn push(&mut self) -> Result<(), ClientFault> {
+        self.drop_unwanted();
         let stored = match self.next_state() {
             Err(ClientFault::Store(error)) => Err(ClientFault::Store(error)),
             Err(fault) => {
@@ -63,6 +77,16 @@ impl Daemon {
         Ok(())
     }
 
+    /// Orders that nobody waits for any more are not carried out: whoever asked may have asked again, or paid otherwise.
+    fn drop_unwanted(&mut self) {
+        let (wanted, late) = std::mem::take(&mut self.orders).into_iter().partition(Ordered::is_wanted);
+        self.orders = wanted;
+        for (tell, _) in late.into_iter().filter_map(|ordered: Ordered| ordered.tell) {
+            let words = "another state is under way for too long: nothing was signed for this";
+            tell.send(Err(ClientFault::Late(words.to_owned()))).ok();
+        }
+    }
+
     fn next_state(&mut self) -> Result<(), ClientFault> {
         if self.restoring || self.client.as_ref().is_none_or(|client| client.half.is_some()) {
             return Ok(());
@@ -71,7 +95,9 @@ impl Daemon {
             return Ok(());
         }
         let wishes = self.wishes()?;
-        if self.orders.is_empty() && wishes.is_empty() {
+        let impatient = Instant::now() >= self.patient_until;
+        let clears = self.clears && impatient && !self.channel()?.refused.is_empty();
+        if self.orders.is_empty() && wishes.is_empty() && !clears {
             return Ok(());
         }
         if self.channel()?.refused.len() >= REFUSED {
@@ -80,7 +106,6 @@ impl Daemon {
             }
             return Ok(());
         }
-        let impatient = Instant::now() >= self.patient_until;
         let (wishes, mut taken) = if self.channel()?.refused.len() >= CLEARED {
             // A state without operations, once both have signed it, ends all that were refused before it.
             if !impatient {
@@ -90,9 +115,14 @@ impl Daemon {
         } else if self.orders.front().is_some_and(|first| first.alone) && !wishes.is_empty() {
             // An order that was refused goes by itself, after what the channel needs: orders in vain hold up nothing.
             (wishes, vec![])
+        } else if !self.orders.is_empty() && wishes.iter().any(attaches) && !self.attached {
+            // What attaches is kept where the hub refuses it: an order in it would be refused with it, and could still be carried out.
+            (wishes, vec![])
         } else {
-            (wishes, self.take_orders())
+            let taken = self.take_orders();
+            (wishes.into_iter().filter(|wish| taken.is_empty() || !attaches(wish)).collect(), taken)
         };
+        self.attached = wishes.iter().any(attaches);
         let proposed = self.sign(&taken, &wishes);
         match proposed {
             Ok((hash, tokens)) => {
@@ -235,6 +265,7 @@ impl Daemon {
                     other => {
                         self.ordered.clear();
                         self.refusals = 0;
+                        self.clears = false;
                         other
                     }
                 }
@@ -243,7 +274,7 @@ impl Daemon {
                 // The hub has signed a state that it said it would not, or one that this store has lost.
                 let client = self.channel()?;
                 let unknown =
-                    |newest: &Signed| newest.state.seq > client.seq() && client.has_signed(newest, &self.ctx());
+                    |newest: &Signed| newest.state.seq > client.seq() && client.is_doubly_signed(newest, &self.ctx());
                 if newest.as_deref().is_some_and(unknown) {
                     self.store.commit(|tx| tx.set_restoring(true))?;
                     self.restoring = true;
@@ -256,6 +287,9 @@ impl Daemon {
 
     fn refused(&mut self, state: StateHash, status: u16, words: &str) -> Result<(), ClientFault> {
         let (now, facts) = (self.now(), json!({ "status": status, "why": words }));
+        let half = self.channel()?.half.as_ref();
+        let pays = half.is_some_and(|half| half.proposal.state.ops.iter().any(|op| op.kind == OpKind::Detach));
+        let last = half.is_some_and(|half| half.proposal.state.last);
         self.change(
             |client, _| {
                 client.refused();
@@ -264,8 +298,9 @@ impl Daemon {
             |tx, _| tx.note(now, "refused", &facts),
         )?;
         if self.channel()?.half.is_some() {
-            // It attaches: kept until the hub signs it or a redemption takes its place.
-            self.fail(state, &format!("the hub refuses: {words}"));
+            // It attaches: kept until the hub signs it or a redemption takes its place. Or it is the last: then the channel is closed without the hub.
+            let more = if last { "; unless it signs soon after all, the channel is closed on chain" } else { "" };
+            self.fail(state, &format!("the hub refuses: {words}{more}"));
             return Ok(());
         }
         let ordered = std::mem::take(&mut self.ordered);
@@ -276,15 +311,18 @@ impl Daemon {
         }
         let together = ordered.len() > 1 || ordered.first().is_some_and(|first| !first.alone);
         if !together {
-            self.fail(state, &format!("the hub refuses: {words}"));
+            // The next state ends it; until that is signed, the hub could still sign this one.
+            let more = if pays { "; do not pay by another way before `refused` in `status` is 0" } else { "" };
+            self.clears |= pays;
+            self.fail(state, &format!("the hub refuses: {words}{more}"));
             return Ok(());
         }
         // Which of them it refuses shows when each goes alone. Who waited for one waits for it still; who has gone waits for nothing.
-        for (place, Ordered { order, .. }) in ordered.into_iter().enumerate() {
+        for (place, Ordered { order, until, .. }) in ordered.into_iter().enumerate() {
             let waits = |waiter: &Waiter| matches!(waiter.until, Until::Signed(of, at) if of == state && at == place);
             let waiter = self.waiters.iter().position(waits).map(|found| self.waiters.swap_remove(found));
             let tell = waiter.map(|waiter| (waiter.tell, waiter.facts));
-            self.orders.push_back(Ordered { order, tell, alone: true });
+            self.orders.push_back(Ordered { order, tell, alone: true, until });
         }
         Ok(())
     }

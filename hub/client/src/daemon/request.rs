@@ -1,5 +1,7 @@
 //! What can be asked of the daemon: the seed's operations by their names, and what a user needs besides.
 
+use std::time::Instant;
+
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,6 +24,9 @@ use crate::order::{Invoice, Order, Pay, voucher_key};
 
 /// Seconds that a payee has to take a token, where nothing else is said.
 const LIFETIME: u64 = 300;
+
+/// Orders that wait for their state: some hundred states of them.
+const ORDERS: usize = 4096;
 
 fn lifetime() -> u64 {
     LIFETIME
@@ -185,7 +190,10 @@ impl Daemon {
             Ok(Begun::Done(value)) => drop(tell.send(Ok(value))),
             Ok(Begun::Waits(until, facts)) => self.wait(until, facts, tell),
             Ok(Begun::Ordered(order, facts)) => {
-                self.orders.push_back(Ordered { order, tell: Some((tell, facts)), alone: false });
+                // What attaches goes by itself, see `next_state`.
+                let alone = matches!(order, Order::Op(op) if op.kind == OpKind::Attach);
+                let until = Instant::now() + self.pace.wait;
+                self.orders.push_back(Ordered { order, tell: Some((tell, facts)), alone, until });
             }
             Ok(Begun::Elsewhere(work)) => {
                 tokio::spawn(async move { tell.send(work.await).ok() });
@@ -203,6 +211,11 @@ impl Daemon {
                 self.call(&Call::Transfer { to, asset: self.settings.asset, amount }).await
             }
             Request::DetachOffChainTokenOffChain { payee, amount, invoice, condition, metered, lifetime } => {
+                if metered && !condition.is_zero() {
+                    return Err(ClientFault::asked(
+                        "a metered payment reveals nothing: pay this invoice at once, or ask for another",
+                    ));
+                }
                 let kind = if metered { TokenKind::Metered } else { TokenKind::Off };
                 let pay = Pay { kind, payee: payee.0, value: amount, invoice, condition, lifetime };
                 self.order(Order::Pay(pay))
@@ -292,6 +305,9 @@ impl Daemon {
         let client = self.channel()?;
         if client.leaving || client.is_ending() {
             return Err(ClientError::Ended.into());
+        }
+        if self.orders.len() >= ORDERS {
+            return Err(ClientFault::asked("too many orders wait for a state already: try again later"));
         }
         Ok(Begun::Ordered(order, json!({})))
     }

@@ -50,15 +50,19 @@ impl Daemon {
             }
             Until::Paid(token) => {
                 let client = self.client.as_ref()?;
-                let receipt = self.store.read(|tx| tx.receipt(*token));
-                match receipt {
+                let found = self.store.read(|tx| Ok((tx.receipt(*token)?, tx.ended(*token)?)));
+                let asked = |words: String| Some(Err(ClientFault::Asked(words)));
+                match found {
                     Err(fault) => Some(Err(fault)),
-                    Ok(Some(receipt)) => Some(Ok(json!({ "receipt": receipt }))),
+                    Ok((Some(receipt), _)) => Some(Ok(json!({ "receipt": receipt }))),
                     // A payee that has declined may have attached too, and the hub may show that: only what has come back is not paid.
-                    Ok(None) => match client.paying.get(token) {
-                        None => {
-                            Some(Err(ClientFault::asked(format!("token {token} was not taken, and has come back"))))
-                        }
+                    Ok((None, Some(Amount::ZERO))) => asked(format!("token {token} was not taken, and has come back")),
+                    // The contract has paid it.
+                    Ok((None, Some(settled))) => Some(Ok(json!({ "settled": settled }))),
+                    Ok((None, None)) => match client.paying.get(token) {
+                        None => asked(format!(
+                            "this client knows of no token {token} under way: that it was not paid is not known"
+                        )),
                         Some(paying) if paying.declined && self.settings.manual => Some(Err(ClientFault::asked(
                             format!("token {token} was declined: take it back before you pay elsewhere"),
                         ))),

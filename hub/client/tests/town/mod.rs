@@ -52,6 +52,8 @@ pub struct Town {
     hub: String,
     deployment: Deployment,
     running: BTreeMap<&'static str, Running>,
+    /// Monitor and HTTP of the hub.
+    served: [JoinHandle<()>; 2],
 }
 
 fn key(name: &str) -> Key {
@@ -132,7 +134,7 @@ impl Town {
         let hub = Arc::new(hub.expect("it begins"));
         let outbox = Outbox::new(Sender::new(rpc.clone(), signer, CEILING).await.expect("a node"), contract, vec![]);
         let monitor = Monitor::new(Arc::clone(&hub), watcher, outbox, keccak256("the only one"));
-        tokio::spawn(monitor.run(Duration::from_millis(50)));
+        let watching = tokio::spawn(monitor.run(Duration::from_millis(50)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let late = middleware::from_fn(move |request: HttpRequest, next: Next| async move {
@@ -143,9 +145,15 @@ impl Town {
         });
         let router = http::router(hub, http::Limits::default()).layer(late);
         let router = router.into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         let base = tempfile::tempdir().expect("a directory");
-        Self { base, rpc, node, hub: url, deployment, running: BTreeMap::new() }
+        let served = [watching, serving];
+        Self { base, rpc, node, hub: url, deployment, running: BTreeMap::new(), served }
+    }
+
+    /// The hub answers nobody any more who comes now, and does nothing on chain.
+    pub fn hub_dies(&self) {
+        self.served.iter().for_each(JoinHandle::abort);
     }
 
     /// A contract that answers like ours and is another one.

@@ -63,10 +63,24 @@ impl Client {
 
     /// The hub has refused the proposal under way. What brings this client nothing can be left: the next state is built beside it,
     /// and whichever of them the hub signs, this client has signed it. What attaches is kept: signed later, it would defeat the
-    /// redemption that takes its place.
+    /// redemption that takes its place. So is a last state: signed later, it ends the channel at once, whatever was earned above it (rule 4).
     pub fn refused(&mut self) {
-        let leaves = |half: &mut Half| !half.proposal.state.ops.iter().any(|op| op.kind == OpKind::Attach);
+        let leaves = |half: &mut Half| {
+            let state = &half.proposal.state;
+            !state.last && !state.ops.iter().any(|op| op.kind == OpKind::Attach)
+        };
         self.refused.extend(self.half.take_if(leaves));
+    }
+
+    /// This client sees the chain again after it did not, or has been away: a proposal under way is sent again, and the hub has its time to
+    /// answer, unless the redemption of what it attaches cannot wait so long.
+    pub fn resume<C: Chain, K, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
+        let later = ctx.chain.now().after(ctx.terms.patience);
+        let Some(half) = &mut self.half else { return };
+        let named = half.proposal.state.ops.iter().filter_map(|op| self.earning.get(&TokenId(op.token)));
+        if named.into_iter().all(|earning| ctx.terms.reaches(later, earning.token.redeem_by)) {
+            half.sent_at = ctx.chain.now();
+        }
     }
 
     /// Puts in order what time has decided, finally: redemptions that have ended, tokens that can no longer be paid, a proposal whose

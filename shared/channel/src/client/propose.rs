@@ -10,7 +10,7 @@ use crate::id::{Amount, Seq, TokenId};
 use crate::message::{Grant, Message, Op, OpKind, State, Token, TokenKind, Voucher};
 use crate::rules::{Rule, Rules};
 use crate::sign::{Recover, Signature, Signer};
-use crate::transition::{Side, side_word};
+use crate::transition::{Side, TransitionError, side_word};
 use crate::window;
 
 impl Client {
@@ -44,6 +44,9 @@ impl Client {
         if last && !self.earning.keys().all(consumed) {
             return Err(ClientError::Cover);
         }
+        if ops.iter().any(|op| op.kind == OpKind::Attach && self.is_late(TokenId(op.token), ctx)) {
+            return Err(ClientError::Late);
+        }
         let seq = self.next_seq()?;
         for token in &tokens {
             self.paying.insert(token.id(), Paying::new(token.clone()));
@@ -68,6 +71,10 @@ impl Client {
         ctx: &Ctx<'_, C, K, R>,
     ) -> Result<Half, ClientError> {
         let position = self.position.after(&ops, self)?;
+        // Refused for that, it could still be signed, and nothing could be signed above it (rule 4).
+        if last && !position.pending.is_empty() {
+            return Err(TransitionError::LastPending(position.balances.pending_count).into());
+        }
         let attached: Vec<TokenId> = ops.iter().filter(|op| consumes(op)).map(|op| TokenId(op.token)).collect();
         let still = self.earning.iter().filter(|(id, _)| !attached.contains(id));
         let still = still.fold(Amount::ZERO, |sum, (_, earning)| sum.plus(earning.token.value).unwrap_or(sum));
@@ -155,13 +162,18 @@ impl Client {
         (unpaid || paying.declined).then(|| Op::on(OpKind::Refund, id, Amount::ZERO))
     }
 
+    /// Whether a token must not be attached any more: its redemption is visible, or there is no time left to begin one.
+    fn is_late<C: Chain, K, R: Rules>(&self, id: TokenId, ctx: &Ctx<'_, C, K, R>) -> bool {
+        let attach_by = self.earning.get(&id).map(|earning| earning.token.attach_by);
+        // Rule 17: what it reveals must still be redeemable if the hub stays silent. Rule 5 sees to that before attachBy.
+        let over = attach_by.is_some_and(|attach_by| ctx.chain.now().after(ctx.terms.inclusion) >= attach_by);
+        over && ctx.rules.hold(Rule::R17) || ctx.chain.redemption(id).is_some()
+    }
+
     /// Whether to attach (or, with nothing earned, to decline) a token now.
     fn is_due<C: Chain, K, R: Rules>(&self, id: TokenId, ctx: &Ctx<'_, C, K, R>) -> bool {
         let Some(earning) = self.earning.get(&id) else { return false };
         let now = ctx.chain.now();
-        // Rule 17: what it reveals must still be redeemable if the hub stays silent. Rule 5 sees to that before attachBy.
-        let in_time = now.after(ctx.terms.inclusion) < earning.token.attach_by || !ctx.rules.hold(Rule::R17);
-        let redeeming = ctx.chain.redemption(id).is_some();
         let wanted = match earning.token.kind {
             TokenKind::Metered => {
                 let soon = now.after(ctx.terms.patience + ctx.terms.inclusion + 1);
@@ -170,8 +182,7 @@ impl Client {
             TokenKind::Off | TokenKind::On => true,
         };
         // To give up what has earned nothing it is never too late.
-        (in_time || earning.earned().is_zero())
-            && !redeeming
+        (earning.earned().is_zero() && ctx.chain.redemption(id).is_none() || !self.is_late(id, ctx))
             && wanted
             && (earning.condition().is_zero() || earning.preimage.is_some())
     }

@@ -33,22 +33,14 @@ impl Client {
         if let Some(signed) = newest.filter(|signed| signed.state.seq > self.seq()) {
             found.take_up(signed, acknowledged, paying, ctx)?;
         }
-        // What was under way is sent again, and the hub has its time to answer.
-        if let Some(half) = &mut found.half {
-            half.sent_at = ctx.chain.now();
-        }
+        found.resume(ctx);
         found.highest = found.highest.max(found.seq()).forward(Seq::RESTORE_JUMP).ok_or(ClientError::Exhausted)?;
         *self = found;
         Ok(())
     }
 
-    fn take_up<C: Chain, K: Recover, R: Rules>(
-        &mut self,
-        signed: &Signed,
-        acknowledged: Amount,
-        paying: &[HubToken],
-        ctx: &Ctx<'_, C, K, R>,
-    ) -> Result<(), ClientError> {
+    /// Whether this is a state of this channel that both have signed, the hub with a key that counts.
+    pub fn is_doubly_signed<C: Chain, K: Recover, R: Rules>(&self, signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> bool {
         let state = &signed.state;
         let digest = state.digest(ctx.domain);
         let mine = ctx.keys.recover(digest, &signed.client) == Some(self.owner.client);
@@ -59,7 +51,18 @@ impl Client {
             }
             HubWord::Grant(..) => None,
         };
-        if state.channel != self.id || !mine || !hub.is_some_and(|signer| ctx.chain.trusted(signer)) {
+        state.channel == self.id && mine && hub.is_some_and(|signer| ctx.chain.trusted(signer))
+    }
+
+    fn take_up<C: Chain, K: Recover, R: Rules>(
+        &mut self,
+        signed: &Signed,
+        acknowledged: Amount,
+        paying: &[HubToken],
+        ctx: &Ctx<'_, C, K, R>,
+    ) -> Result<(), ClientError> {
+        let state = &signed.state;
+        if !self.is_doubly_signed(signed, ctx) {
             return Err(ClientError::Signature);
         }
         let mut ids: Vec<TokenId> = paying.iter().map(|row| row.token.id()).collect();

@@ -86,18 +86,18 @@ fn tag_1_24_the_hub_countersigns_no_attach_whose_redemption_is_visible() {
     town.pay(&token);
     let attach = vec![Op::on(OpKind::Attach, token.id(), Amount(100))];
     let before = town.bob.clone();
-    town.propose("bob", attach.clone(), vec![]);
+    let attach = town.propose("bob", attach, vec![]);
     town.now = town.now.after(TERMS.patience + 1);
     assert_eq!(town.dutiful("bob"), ["redeemToken"]);
     town.bob = before;
     // As soon as it is seen: once both count, Bob has it twice.
     town.settled = false;
-    assert_eq!(answered(&mut town, "bob", attach.clone(), vec![]), Err(Refusal::Redeeming(token.id())));
+    assert_eq!(town.hub(&attach), Err(Refusal::Redeeming(token.id())));
     let decline = vec![Op::on(OpKind::Decline, token.id(), Amount::ZERO)];
     assert_eq!(answered(&mut town, "bob", decline, vec![]), Err(Refusal::Redeeming(token.id())));
     town.settled = true;
     town.now = town.now.after(TERMS.grace);
-    assert_eq!(answered(&mut town, "bob", attach, vec![]), Err(Refusal::Redeeming(token.id())), "nor once it is over");
+    assert_eq!(town.hub(&attach), Err(Refusal::Redeeming(token.id())), "nor once it is over");
     assert_eq!(town.end(), [899, 130, 0, 251]);
     assert_eq!(town.contract.redemptions[&token.id()].status, RedemptionStatus::Credited);
 }
