@@ -42,6 +42,9 @@ pub enum MonitorFault {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another replica sends now.
+    #[error("another replica sends by now: this one sends nothing more")]
+    Deposed,
 }
 
 /// One hub's (or replica's) eyes and hands.
@@ -55,6 +58,8 @@ pub struct Monitor {
     name: B256,
     /// Whether this replica was the one that sends at its last look.
     leads: bool,
+    /// Until when nobody else is, milliseconds.
+    leads_until: u64,
     looks: u64,
     /// Where the search for old rows has got to.
     forgotten: Option<Age>,
@@ -64,7 +69,7 @@ impl Monitor {
     /// The monitor of a hub. `name`: random, so that replicas can tell who sends.
     #[must_use]
     pub fn new(hub: Arc<Hub>, watcher: Watcher, outbox: Outbox, name: B256) -> Self {
-        Self { hub, watcher, outbox, opened: vec![], name, leads: false, looks: 0, forgotten: None }
+        Self { hub, watcher, outbox, opened: vec![], name, leads: false, leads_until: 0, looks: 0, forgotten: None }
     }
 
     /// Looks once: what is new is shown to the hub, stored, and acted on. How many calls were sent.
@@ -116,7 +121,7 @@ impl Monitor {
     }
 
     /// What has become of the calls.
-    async fn fates(&mut self) -> Result<(), StoreError> {
+    async fn fates(&mut self) -> Result<(), MonitorFault> {
         let (shown, settled) = (self.watcher.view.head().number, self.watcher.view.settled_head().number);
         let before = self.outbox.flights();
         for one in self.outbox.look(shown, settled).await {
@@ -129,10 +134,27 @@ impl Monitor {
         if after != before { self.keep(after).await } else { Ok(()) }
     }
 
-    /// Stores the calls on their way.
-    async fn keep(&self, flights: Vec<Flight>) -> Result<(), StoreError> {
+    /// Stores the calls on their way, as the one that still sends: two lists would overwrite each other, and calls be forgotten.
+    async fn keep(&mut self, flights: Vec<Flight>) -> Result<(), MonitorFault> {
         let body = serde_json::to_vec(&flights).map_err(unreadable)?;
-        self.hub.store().transact(move |book| book.put_single(FLIGHTS, &body)).await
+        let (name, now, shared) = (self.name, self.now_ms(), self.hub.store().is_shared());
+        let kept = self.hub.store().transact(move |book| {
+            let leads = !shared || book.lease(LEASE, name, now, now + LEASE_MS)?;
+            if leads {
+                book.put_single(FLIGHTS, &body)?;
+            }
+            Ok(leads)
+        });
+        if !kept.await? {
+            self.leads = false;
+            return Err(MonitorFault::Deposed);
+        }
+        self.leads_until = now + LEASE_MS;
+        Ok(())
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.watcher.view.own_time().0 * 1000
     }
 
     /// Writes the rows of new channels. Where that fails they stay in line.
@@ -150,11 +172,12 @@ impl Monitor {
 
     /// Whether this replica is the one that sends. Who becomes it goes on with what was on its way.
     async fn lead(&mut self) -> Result<bool, MonitorFault> {
-        let (name, now) = (self.name, self.watcher.view.own_time().0 * 1000);
+        let (name, now, shared) = (self.name, self.now_ms(), self.hub.store().is_shared());
+        // It may have been another one since, which has sent.
+        self.leads &= !shared || now < self.leads_until;
         // Who has a store alone has nobody to agree with.
         let store = self.hub.store();
-        let leads =
-            !store.is_shared() || store.transact(move |book| book.lease(LEASE, name, now, now + LEASE_MS)).await?;
+        let leads = !shared || store.transact(move |book| book.lease(LEASE, name, now, now + LEASE_MS)).await?;
         if leads && !self.leads {
             self.outbox.refresh().await?;
             let found = self.hub.store().read(|book| book.single(FLIGHTS)).await?;
@@ -162,7 +185,7 @@ impl Monitor {
                 found.map_or_else(|| Ok(vec![]), |body| serde_json::from_slice(&body)).map_err(unreadable)?;
             self.outbox.take_over(flights);
         }
-        self.leads = leads;
+        (self.leads, self.leads_until) = (leads, now + LEASE_MS);
         Ok(leads)
     }
 
@@ -182,6 +205,7 @@ impl Monitor {
             // One channel's trouble is not another's.
             match self.defend(channel, &view).await {
                 Ok(calls) => sent += calls,
+                Err(MonitorFault::Deposed) => return Err(MonitorFault::Deposed),
                 Err(fault) => tracing::error!(%channel, %fault, "a channel is not defended"),
             }
         }

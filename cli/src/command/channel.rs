@@ -115,9 +115,11 @@ async fn init(dir: &Path, args: ChannelInit, ui: &Ui) -> Result<u8> {
     }
     let contract = settings.deployment.contract;
     let text = format!(
-        "{address}, hub's contract {contract}; grace {} s, be back within {} s",
+        "{address}, hub's contract {contract}; grace {} s, be back within {} s; a payment costs {}, one to an address on chain {} (base units)",
         terms.grace,
-        terms.offline_bound()
+        terms.offline_bound(),
+        terms.fee,
+        terms.on_fee
     );
     ui.stage("initialised", &text, json!({ "address": address, "contract": contract, "terms": terms }));
     ui.say(&format!("      next: send {address} money for gas, then tarefa channel run --data-dir {}", dir.display()));
@@ -132,11 +134,12 @@ async fn daemon(dir: &Path, args: ChannelRun, ui: &Ui) -> Result<u8> {
     let (address, served) = rpc::serve(home.path(), args.listen, door).await?;
     ui.stage("ready", &format!("channel in {}, RPC at {}", dir.display(), address.url), json!({ "rpc": address.url }));
     ui.done();
-    tokio::select! {
-        ended = daemon.run(signals::asked_to_stop()) => ended?,
-        failed = served => failed?,
-    }
-    Ok(0)
+    let ended = tokio::select! {
+        ended = daemon.run(signals::asked_to_stop()) => ended.map_err(anyhow::Error::from),
+        failed = served => failed.map_err(anyhow::Error::from),
+    };
+    rpc::forget(home.path());
+    ended.map(|()| 0)
 }
 
 async fn pay(dir: &Path, args: &PayInvoice, ui: &Ui) -> Result<u8> {

@@ -102,8 +102,9 @@ impl Outbox {
         outbox
     }
 
-    /// Goes on with what another process has sent with this key.
+    /// Goes on with what another process has sent with this key, in place of what this one knew before: that one has raised it since.
     pub fn take_over(&mut self, flights: Vec<Flight>) {
+        self.flights.clear();
         for flight in flights {
             self.sender.after(&flight.sent);
             if self.flights.iter().all(|kept| kept.flight.sent.nonce != flight.sent.nonce) {

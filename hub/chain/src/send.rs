@@ -322,7 +322,7 @@ fn says(fault: &RpcFault, parts: &[&str]) -> bool {
 
 /// Whether a node refuses a transaction because it has it: the words are each program's own.
 fn is_known(fault: &RpcFault) -> bool {
-    says(fault, &["already known", "alreadyknown", "already imported", "known transaction"])
+    says(fault, &["already known", "alreadyknown", "already imported"])
 }
 
 impl SendFault {
@@ -333,5 +333,22 @@ impl SendFault {
             Self::Rpc(RpcFault::Reverts(failure)) => Some(failure),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_known_in_each_programs_words() {
+        let refused = |words: &str| RpcFault::Refused(words.to_owned());
+        for words in ["already known", "AlreadyKnown", "transaction already imported"] {
+            assert!(is_known(&refused(words)), "{words}");
+        }
+        for words in ["unknown transaction type", "nonce too low", "insufficient funds for gas * price + value"] {
+            assert!(!is_known(&refused(words)), "{words}");
+        }
+        assert!(!is_known(&RpcFault::Silent("already known".to_owned())));
     }
 }

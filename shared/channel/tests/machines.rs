@@ -1,6 +1,7 @@
 //! Clients and hub with real signatures: payments as they should go, and what each side refuses.
 
 mod defence;
+mod refusals;
 mod review;
 mod town;
 
@@ -134,7 +135,7 @@ fn an_invoice_serves_one_token() {
 }
 
 #[test]
-fn a_payer_has_so_many_tokens_in_flight_and_so_much_unsettled() {
+fn a_payer_has_so_many_tokens_in_flight() {
     let mut town = Town::new();
     for _ in 0..TERMS.live_tokens {
         let token = town.token(TokenKind::Off, 10);
