@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use serde_json::json;
+use tarefa_chain::View;
+use tarefa_channel::chain::Chain as _;
+use tarefa_channel::contract::{Call, Redeem, RedemptionStatus, Status};
 use tarefa_channel::{Amount, ChannelId, TokenId};
 use tarefa_client::{Request, Settings, backup, rpc};
 use tarefa_hub::Promise;
@@ -214,6 +217,37 @@ async fn whoever_has_restored_a_backup_may_leave_without_the_hub() {
     town.until("alice", "it is closing", |status| status["onChain"] == "closing").await;
     let status = town.ask("alice", Request::Status).await.expect("it answers");
     assert_eq!(status["restoring"], json!(true), "nobody has said anything");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hub_answers_an_old_state_and_a_second_payment_of_one_token_by_itself() {
+    let mut town = open_town().await;
+    let token = pay(&town, 1000, false).await;
+    let promise = town.ask("alice", Request::SendProofOfDetachment { token }).await.expect("she has it");
+    let promise: Promise = serde_json::from_value(promise).expect("a promise");
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("Bob has attached it");
+    town.until("alice", "it is settled", |status| status["channel"]["paying"] == json!([])).await;
+    let seq = town.ask("alice", Request::Status).await.expect("it answers")["channel"]["seq"].as_u64();
+    town.stop("alice").await;
+    town.stop("bob").await;
+    // Bob has it in his channel, and redeems it all the same.
+    let again = Redeem {
+        owner: town.owner("bob"),
+        token: promise.token,
+        grant: promise.grant,
+        hub: promise.hub,
+        voucher: None,
+        preimage: B256::ZERO,
+        auth: None,
+    };
+    town.calls("bob", &Call::Redeem(Box::new(again))).await;
+    let status = |view: &View| view.redemption(token).map(|found| found.status);
+    town.until_chain("it is defeated", |view| status(view) == Some(RedemptionStatus::Void)).await;
+    // And Alice would like to end her channel as it was before she paid.
+    let owner = town.owner("alice");
+    town.calls("alice", &Call::Close { owner, signed: None }).await;
+    let newest = |view: &View| view.row(owner).status == Status::Closing && Some(view.row(owner).seq.get()) == seq;
+    town.until_chain("the newest state is shown", newest).await;
 }
 
 fn in_vain(number: u8) -> Request {

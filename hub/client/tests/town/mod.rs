@@ -10,9 +10,9 @@ use alloy_primitives::{Address, Bytes, U256, keccak256};
 use axum::extract::Request as HttpRequest;
 use axum::middleware::{self, Next};
 use serde_json::{Value, json};
-use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, Watcher, deployment};
+use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, View, Watcher, deployment};
 use tarefa_channel::Amount;
-use tarefa_channel::contract::Call;
+use tarefa_channel::contract::{Call, Owner};
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::message::{Batch, Grant, Message as _};
 use tarefa_channel::sign::{HubSignature, Signer as _};
@@ -149,6 +149,32 @@ impl Town {
         let base = tempfile::tempdir().expect("a directory");
         let served = [watching, serving];
         Self { base, rpc, node, hub: url, deployment, running: BTreeMap::new(), served }
+    }
+
+    /// A call of somebody whose daemon would not make it.
+    pub async fn calls(&self, name: &str, call: &Call) {
+        let mut sender = Sender::new(self.rpc.clone(), key(name), CEILING).await.expect("a node");
+        let sent = sender.call(self.deployment.contract, call).await.expect("it goes through");
+        mined(&sender, &sent).await;
+    }
+
+    pub fn owner(&self, name: &str) -> Owner {
+        Owner { client: key(name).address(), asset: Address::ZERO }
+    }
+
+    /// The chain, until it shows something.
+    pub async fn until_chain(&self, what: &str, wanted: impl Fn(&View) -> bool) {
+        let Deployment { contract, from, .. } = self.deployment;
+        let mut watcher = Watcher::new(self.rpc.clone(), contract, from, TERMS.reorg, OwnClock::system());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            watcher.look().await.expect("nothing is wrong");
+            if wanted(&watcher.view) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what}: never");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The hub answers nobody any more who comes now, and does nothing on chain.
