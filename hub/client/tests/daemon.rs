@@ -339,3 +339,29 @@ async fn the_rpc_is_of_this_machine_and_for_those_who_have_its_word() {
     assert_eq!((&said["id"], &said["error"]["code"]), (&json!(3), &json!(-32602)));
     tokio::time::sleep(Duration::ZERO).await;
 }
+
+#[test]
+fn the_rpc_has_the_operations_of_the_seed_by_their_names() {
+    let (token, word) = (json!(TokenId(B256::ZERO)), json!(B256::ZERO));
+    let (amount, to) = (json!("1"), json!(alloy_primitives::Address::ZERO));
+    let all = [
+        ("subscribe", json!({ "deposit": amount, "collateral": amount, "maxFee": amount })),
+        ("transferOnChainOnChain", json!({ "to": to, "amount": amount })),
+        ("detachOffChainTokenOffChain", json!({ "payee": word, "amount": amount, "invoice": word })),
+        ("sendProofOfDetachment", json!({ "token": token })),
+        ("popProofOfDetachment", json!({})),
+        ("settleOffChainOffChainTransfer", json!({ "token": token })),
+        ("detachOnChainTokenOffChain", json!({ "amount": amount })),
+        ("detachOffChainTokenOnChain", json!({ "to": to, "amount": amount })),
+        ("attachTokenOffChain", json!({ "token": token })),
+        ("redeemToken", json!({ "token": token })),
+        ("retrievePaymentReceipt", json!({ "token": token })),
+        ("close", json!({})),
+        ("withdraw", json!({})),
+    ];
+    for (method, params) in all {
+        let asked = json!({ "method": method, "params": params });
+        let read: Request = serde_json::from_value(asked).unwrap_or_else(|error| panic!("{method}: {error}"));
+        assert_eq!(serde_json::to_value(&read).expect("JSON")["method"], method);
+    }
+}
