@@ -75,24 +75,30 @@ pub fn restore(dir: &Path, backup: &[u8], passphrase: &str) -> Result<(), Client
     let opened = cipher(passphrase, salt)?.decrypt(&(*nonce).into(), Payload { msg: sealed, aad: HEAD });
     let plain = Zeroizing::new(opened.map_err(|_| failed("the passphrase is another, or the file is damaged"))?);
     let mut contents: Contents = serde_json::from_slice(&plain).map_err(failed)?;
+    let secret = Zeroizing::new(contents.secret);
+    contents.secret.zeroize();
     let path = dir.join("channel.sqlite");
     if path.exists() {
-        contents.secret.zeroize();
         return Err(failed(format!("{} is there already: choose another directory", path.display())));
     }
-    let kept = Settings::keep_secret(dir, &contents.secret);
-    contents.secret.zeroize();
-    kept?;
-    contents.settings.write(dir)?;
-    // The marker first: a store that is there without it would go on from the old state.
+    // The store with its marker first, the settings last, without which no daemon starts: one that began with an empty store, or with one that
+    // has no marker, would sign numbers again.
     let new = dir.join("channel.sqlite.new");
+    for left in ["", "-wal", "-shm"] {
+        let left = dir.join(format!("channel.sqlite.new{left}"));
+        if left.exists() {
+            std::fs::remove_file(left).map_err(failed)?;
+        }
+    }
     let store = Store::open(&new)?;
     store.commit(|tx| {
         contents.rows.iter().try_for_each(|(table, key, body)| tx.put_back(table, key, body))?;
         tx.set_restoring(true)
     })?;
     drop(store);
-    std::fs::rename(&new, &path).map_err(failed)
+    Settings::keep_secret(dir, &secret)?;
+    std::fs::rename(&new, &path).map_err(failed)?;
+    contents.settings.write(dir)
 }
 
 /// Writes a backup to a file, whole or not at all.

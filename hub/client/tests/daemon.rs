@@ -76,6 +76,29 @@ async fn tag_1_21_a_client_takes_nothing_that_costs_more_than_it_brings() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tag_1_21_what_is_vouched_for_is_attached_as_soon_as_that_is_worth_it() {
+    let mut town = open_town().await;
+    town.stop("bob").await;
+    let mut settings = Settings::read(&town.dir("bob")).expect("his");
+    settings.attach_above = Amount(500);
+    settings.write(&town.dir("bob")).expect("written");
+    town.start("bob").await;
+    let token = pay(&town, 1000, true).await;
+    town.until("bob", "he is promised", |status| status["channel"]["earning"][0]["token"] == json!(token)).await;
+    let vouch = |cumulative| Request::Voucher { token, cumulative: Amount(cumulative) };
+    town.ask("alice", vouch(499)).await.expect("acknowledged");
+    let seq = town.ask("bob", Request::Status).await.expect("it answers")["channel"]["seq"].clone();
+    // Some looks later.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let status = town.ask("bob", Request::Status).await.expect("it answers");
+    assert_eq!((&status["channel"]["earning"][0]["earned"], &status["channel"]["seq"]), (&json!("499"), &seq));
+    town.ask("alice", vouch(500)).await.expect("acknowledged");
+    town.until("bob", "he has attached it", |status| status["channel"]["earning"] == json!([])).await;
+    let receipt = town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrived");
+    assert_eq!(receipt["receipt"]["voucher"][0]["cumulative"], json!("500"), "{receipt}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_goes_into_a_foreign_contract_or_under_unsafe_terms() {
     let town = Town::new().await;
     let sound = town.settings(false);

@@ -164,6 +164,7 @@ contract TokensTest is Town {
         assertEq(hub.balanceOf(alice, asset), 1000, "still hers");
         // Once it behaves again, so does the hub.
         beast.behave(Manner.Plain);
+        beast.ban(address(hub), false);
         vm.prank(alice);
         hub.withdraw(asset, 1000);
         solvent();
@@ -177,8 +178,29 @@ contract TokensTest is Town {
 
     function test_1_31_a_blacklisted_hub_still_ends_channels() public {
         subscribe();
-        beast.behave(Manner.Blacklists);
+        beast.ban(address(hub), true);
         refusesAll(abi.encodeWithSignature("Error(string)", "blacklisted"));
+    }
+
+    function test_1_31_a_blacklisted_client_holds_up_nobody_else() public {
+        subscribe();
+        beast.ban(alice, true);
+        ends(1000);
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSignature("Error(string)", "blacklisted"));
+        hub.withdraw(asset, 1000);
+        assertEq(hub.balanceOf(alice, asset), 1000, "still hers");
+        // Inside the contract it is hers to give, and others are paid.
+        vm.prank(alice);
+        hub.transfer(carol, asset, 400);
+        vm.prank(carol);
+        hub.withdraw(asset, 400);
+        assertEq(beast.balanceOf(carol), 400, "Carol's");
+        hub.hubDeposit(asset, 10);
+        vm.prank(treasury);
+        hub.hubWithdraw(asset, 10, carol);
+        assertEq(beast.balanceOf(carol), 410, "the treasury's word");
+        solvent();
     }
 
     function test_1_31_an_asset_that_returns_false_holds_up_no_end() public {

@@ -10,7 +10,6 @@ enum Manner {
     ReturnsTooMuch,
     BurnsGas,
     TakesFee,
-    Blacklists,
     Lies,
     GivesMore,
     CallsBack
@@ -19,6 +18,8 @@ enum Manner {
 /// An ERC-20 contract of the worse kind; only what the hub calls.
 contract Beast {
     mapping(address holder => uint256) public balanceOf;
+    /// Whoever its issuer does not like neither gives nor gets.
+    mapping(address holder => bool) public banned;
     Manner public manner;
     address private target;
     bytes private message;
@@ -28,6 +29,10 @@ contract Beast {
 
     function mint(address to, uint256 amount) external {
         balanceOf[to] += amount;
+    }
+
+    function ban(address holder, bool banned_) external {
+        banned[holder] = banned_;
     }
 
     function behave(Manner manner_) external {
@@ -49,7 +54,7 @@ contract Beast {
 
     function move(address from, address to, uint256 amount) private {
         if (manner == Manner.Reverts) revert("no");
-        if (manner == Manner.Blacklists) revert("blacklisted");
+        if (banned[from] || banned[to]) revert("blacklisted");
         if (manner == Manner.BurnsGas) {
             uint256 burnt = 0;
             while (gasleft() > 1000) ++burnt;
