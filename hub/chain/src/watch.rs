@@ -100,7 +100,7 @@ impl Watcher {
         let mut from = settled.number + 1;
         while from <= last {
             let to = last.min(from + LOG_RANGE - 1);
-            blocks.extend(self.rpc.events(self.contract, from, to).await?);
+            blocks.extend(self.events(from, to).await?);
             if last < newest.number && to < last {
                 // Where nothing happens for long, the final block moves on all the same: else the next look would read just this again.
                 steps.push(self.rpc.block(to).await?.ok_or(WatchError::Moved)?);
@@ -133,6 +133,26 @@ impl Watcher {
             blocks.into_iter().filter(|(block, events)| block.number <= until && !events.is_empty()).collect();
         self.view = view;
         Ok(News { replaced, blocks: news, settled, more: last < newest.number })
+    }
+
+    /// Events of some blocks, in smaller portions where the node refuses so many at once: whoever fills blocks with events blinds nobody.
+    async fn events(&self, mut from: u64, to: u64) -> Result<Vec<(Head, Vec<Event>)>, RpcFault> {
+        let (mut all, mut size) = (vec![], LOG_RANGE);
+        while from <= to {
+            let until = to.min(from.saturating_add(size - 1));
+            match self.rpc.events(self.contract, from, until).await {
+                Ok(found) => {
+                    all.extend(found);
+                    from = until + 1;
+                }
+                Err(RpcFault::Refused(words)) if until > from => {
+                    size = (until - from).div_ceil(2);
+                    tracing::debug!(words, size, "the node refuses so many blocks at once");
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(all)
     }
 
     /// Adds the newest block and those between, and blocks without events that are known and still there.

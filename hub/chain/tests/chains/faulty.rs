@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::places::Place;
 
-/// Of a hundred questions, so many go wrong.
+/// So many go wrong of the node that does wrong.
 const WRONG: u64 = 40;
 
 /// What a slow answer takes.
@@ -52,6 +52,10 @@ struct Node {
     answered: Mutex<HashMap<String, Vec<Value>>>,
     drawn: AtomicU64,
     seed: u64,
+    /// Of a hundred questions, so many go wrong.
+    wrong: u64,
+    /// Blocks whose events it shows at once.
+    most: u64,
 }
 
 /// The question without its number.
@@ -64,6 +68,15 @@ impl Node {
         let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
         let hash = alloy_primitives::keccak256([self.seed.to_be_bytes(), drawn.to_be_bytes()].concat());
         u64::from_be_bytes(hash[..8].try_into().expect("8 of 32 bytes")) % bound
+    }
+
+    fn is_too_much(&self, asked: &Value) -> bool {
+        let block = |name: &str| {
+            let text = asked["params"][0][name].as_str()?.strip_prefix("0x")?;
+            u64::from_str_radix(text, 16).ok()
+        };
+        asked["method"] == "eth_getLogs"
+            && block("toBlock").zip(block("fromBlock")).is_none_or(|(to, from)| to - from >= self.most)
     }
 
     fn earlier(&self, asked: &Value) -> Option<Value> {
@@ -91,7 +104,10 @@ async fn answer(State(node): State<Arc<Node>>, body: Bytes) -> Response {
         said[part] = kept[part].clone();
         ([(header::CONTENT_TYPE, "application/json")], said.to_string()).into_response()
     };
-    if node.below(100) >= WRONG {
+    if node.is_too_much(&asked) {
+        return say(json!({ "error": { "code": -32005, "message": "query returned more than 10000 results" } }));
+    }
+    if node.below(100) >= node.wrong {
         return say(node.ask(&asked).await);
     }
     let way = WAYS[usize::try_from(node.below(WAYS.len() as u64)).expect("one of a few")];
@@ -112,12 +128,23 @@ async fn answer(State(node): State<Arc<Node>>, body: Bytes) -> Response {
 
 /// The address of such a node before a place's.
 pub async fn before(place: &Place, seed: u64) -> String {
+    serve(place, seed, WRONG, u64::MAX).await
+}
+
+/// The address of a node that does nothing wrong, but shows the events of so few blocks at once.
+pub async fn stingy(place: &Place, most: u64) -> String {
+    serve(place, 0, 0, most).await
+}
+
+async fn serve(place: &Place, seed: u64, wrong: u64, most: u64) -> String {
     let node = Node {
         url: place.url.clone(),
         client: reqwest::Client::new(),
         answered: Mutex::default(),
         drawn: AtomicU64::new(0),
         seed,
+        wrong,
+        most,
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));

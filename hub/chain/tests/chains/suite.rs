@@ -19,6 +19,7 @@ use tarefa_channel::sign::{HubSignature, Signer as _};
 use tarefa_channel::transition::Side;
 use tarefa_channel::{Amount, ChannelId, Seq, Time};
 
+use crate::faulty;
 use crate::places::Place;
 
 const GRACE: u64 = 100;
@@ -270,6 +271,11 @@ pub async fn catches_up_with_a_long_silence(place: &Place) {
     }
     assert_eq!(late.view.head(), town.rpc.head().await.expect("a block"));
     assert_eq!(late.view.final_row(town.owner()).status, Status::Open);
+    // From a node that shows less at once, too.
+    let stingy = Rpc::connect(&faulty::stingy(place, 700).await).await.expect("a node");
+    let mut slow = Watcher::new(stingy, town.contract, from, MARGIN, own(&town.clock));
+    while slow.look().await.expect("nothing is wrong").more {}
+    assert_eq!((slow.view.head(), slow.view.books()), (late.view.head(), late.view.books()));
 }
 
 async fn a_deep_reorganisation_stops_everything(place: &Place, town: &mut Town) {
