@@ -19,7 +19,6 @@ async fn on_anvil() {
     let place = Place::anvil().await;
     suite::run(&place).await;
     suite::raises_the_price_of_what_waits(&place).await;
-    storm::every_call_is_mined_once(&place, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -197,6 +197,7 @@ async fn a_reorganisation_is_noticed(place: &Place, town: &mut Town, owner: Owne
     let snapshot = place.ask("evm_snapshot", json!([])).await;
     let deposit = Call::Deposit { owner, side: Side::Client, amount: Amount(7), from_balance: false };
     let sent = town.alice.call(town.contract, &deposit).await.expect("it goes through");
+    mined(&town.alice, &sent).await;
     town.look().await;
     assert_eq!(town.watcher.view.row(owner).client_in, Amount(1007));
     place.ask("evm_revert", json!([snapshot])).await;
