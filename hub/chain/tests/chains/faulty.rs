@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::places::Place;
 
 /// So many go wrong of the node that does wrong.
-const WRONG: u64 = 40;
+const WRONG: u64 = 20;
 
 /// What a slow answer takes.
 const SLOW: Duration = Duration::from_millis(20);

@@ -17,7 +17,7 @@ use crate::places::Place;
 use crate::suite::{CEILING, MARGIN, Town, own};
 
 /// Deposits, each twice the one before: their sum says which there were.
-const DEPOSITS: u32 = 24;
+const DEPOSITS: u32 = 16;
 
 /// Before which of them the place remembers itself, and after which it goes back there.
 const REORGANISED: (u32, u32) = (9, 13);
@@ -25,7 +25,7 @@ const REORGANISED: (u32, u32) = (9, 13);
 /// One of so many calls is stored, and then whoever would send it is killed.
 const KILLED: u32 = 6;
 
-/// Tries of anything: of five questions of one, each goes wrong one in three times.
+/// Tries of anything: of five questions of one, each goes wrong one in seven times.
 const TRIES: u32 = 400;
 
 /// Looks until nothing is on its way: what a reorganisation has dropped is sent again one after the other, at most once a second.
