@@ -340,6 +340,52 @@ async fn everybody_is_told_of_their_own_order() {
     }
 }
 
+/// Bob has something, and his hub takes its time, so that what comes meanwhile waits for the next state.
+async fn town_with_a_slow_hub() -> Town {
+    let town = opened(Town::answering_after(Duration::from_millis(600)).await).await;
+    let token = pay(&town, 1000, false).await;
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrives");
+    town.until("bob", "it is his", |status| status["channel"]["client"] == "1000").await;
+    town
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_whose_user_has_gone_is_not_carried_out() {
+    let town = town_with_a_slow_hub().await;
+    let out = |amount| town.ask("bob", Request::WithdrawHot { amount: Amount(amount) });
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::timeout(Duration::from_millis(100), out(70)).await.expect_err("he gives up");
+        out(50).await
+    };
+    let (first, second) = tokio::join!(out(100), later);
+    first.expect("it is booked out");
+    second.expect("and so is the next one");
+    let status = town.ask("bob", Request::Status).await.expect("it answers");
+    assert_eq!(status["channel"]["clientOut"], "150", "without what he gave up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_ordered_does_not_ride_with_what_is_attached() {
+    let town = town_with_a_slow_hub().await;
+    let out = |amount| town.ask("bob", Request::WithdrawHot { amount: Amount(amount) });
+    let later = async {
+        // By then he has been promised something, and the answer to the first one is still under way.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        out(50).await
+    };
+    let (token, first, second) = tokio::join!(pay(&town, 2000, false), out(100), later);
+    first.expect("it is booked out");
+    second.expect("and so is the next one");
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrives");
+    let history = town.ask("bob", Request::History).await.expect("it reads");
+    let proposed = history.as_array().expect("entries").iter().filter(|entry| entry["what"] == "proposed");
+    let kinds: Vec<String> = proposed.map(|entry| entry["facts"]["state"]["ops"].to_string()).collect();
+    let of = |kind: &str| kinds.iter().filter(|ops| ops.contains(kind)).count();
+    assert_eq!((of("attach"), of("outClient")), (2, 2), "{kinds:?}");
+    assert!(!kinds.iter().any(|ops| ops.contains("attach") && ops.contains("outClient")), "{kinds:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rpc_is_of_this_machine_and_for_those_who_have_its_word() {
     let mut town = Town::new().await;
