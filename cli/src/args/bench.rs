@@ -72,9 +72,12 @@ pub struct BenchTestnet {
 /// `tarefa bench hub`
 #[derive(Debug, Clone, ClapArgs)]
 pub struct BenchHub {
-    /// Payers at once, each with payments one after the other.
+    /// Payers at once.
     #[arg(long, default_value_t = 16)]
     pub pairs: usize,
+    /// Payments that each payer has under way at once: as many tasks as run for it.
+    #[arg(long, default_value_t = 1)]
+    pub in_flight: usize,
     /// Payments of each payer.
     #[arg(long, default_value_t = 100)]
     pub requests: usize,

@@ -276,6 +276,37 @@ fn a_payee_that_enforces_its_next_state_first_does_not_save_a_redemption_of_what
 }
 
 #[test]
+fn a_hub_that_is_silent_for_ever_takes_nobody_along() {
+    let mut town = Town::new();
+    // One payment has arrived and is not settled, one is promised, of one nobody was told, and one is proposed when it falls silent.
+    let [arrived, promised, untold] = [10, 20, 40].map(|value| {
+        let token = town.token(TokenKind::Off, value);
+        town.detach(&token);
+        token
+    });
+    town.offer(&arrived);
+    town.wish("bob");
+    town.offer(&promised);
+    town.propose("bob", vec![Op::on(OpKind::Attach, promised.id(), Amount(20))], vec![]);
+    let proposed = town.token(TokenKind::Off, 80);
+    town.propose("alice", detach(&proposed), vec![proposed.clone()]);
+    let over = untold.claim_by.after(2 * TERMS.grace);
+    while town.now < over {
+        // Her proposal has no answer, so she leaves by herself. He has what he is due once that is redeemed, and leaves when he likes.
+        town.bob.leaving = town.contract.row(owner("alice")).status != Status::Open;
+        town.now = town.now.after(TERMS.patience);
+        for who in ["alice", "bob"] {
+            town.dutiful(who);
+        }
+    }
+    for who in ["alice", "bob"] {
+        assert_eq!(town.contract.row(owner(who)).status, Status::None, "{who}'s channel is final");
+    }
+    // Whoever redeems claims of the payer by that; what was attached, nobody but the hub would claim.
+    assert_eq!(["alice", "bob", "treasury"].map(|who| town.balance(who)), [979, 60, 241]);
+}
+
+#[test]
 fn a_hub_that_refuses_the_detach_is_left() {
     let mut town = Town::new();
     let token = town.token(TokenKind::Off, 100);

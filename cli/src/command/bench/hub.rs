@@ -3,6 +3,7 @@
 mod report;
 mod town;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -26,7 +27,10 @@ const PAYMENT_MAX: Duration = Duration::from_secs(60);
 
 pub async fn hub(args: BenchHub) -> Result<u8> {
     let ui = Ui::new(args.output.json);
-    ensure!(args.pairs > 0 && args.requests > 0, "no payments: --pairs and --requests");
+    ensure!(
+        args.pairs > 0 && args.in_flight > 0 && args.requests > 0,
+        "no payments: --pairs, --in-flight and --requests"
+    );
     ensure!(args.replicas == 1 || args.store.is_some(), "replicas share a store: give --store postgres://…");
     ensure!(!args.kill || args.replicas > 1, "--kill needs another replica that goes on: --replicas 2");
     ui.waiting("a chain, a hub, clients and their channels");
@@ -107,21 +111,26 @@ async fn serial(args: &BenchHub, town: &Town) -> Result<Vec<f64>> {
     Ok(all.split_off(WARM_UP.min(all.len())))
 }
 
-/// Begins the load: every payer pays one invoice after the other.
+/// Begins the load: every payer has so many payments under way, each followed by the next once its receipt is there.
 async fn load(args: &BenchHub, town: &Town) -> Result<JoinSet<Result<Vec<f64>>>> {
     let mut invoices = vec![];
     for place in 0..args.pairs {
         invoices.push(town.invoices(place, args.requests).await?);
     }
     let mut payers = JoinSet::new();
-    for (payer, invoices) in town.payers.iter().cloned().zip(invoices) {
-        payers.spawn(async move {
-            let mut all = vec![];
-            for invoice in &invoices {
-                all.push(pay(&payer, invoice).await?);
-            }
-            Ok(all)
-        });
+    for (payer, invoices) in town.payers.iter().zip(invoices) {
+        let left = Arc::new(Mutex::new(invoices.into_iter()));
+        for _ in 0..args.in_flight {
+            let (payer, left) = (payer.clone(), Arc::clone(&left));
+            let next = move || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+            payers.spawn(async move {
+                let mut all = vec![];
+                while let Some(invoice) = next() {
+                    all.push(pay(&payer, &invoice).await?);
+                }
+                Ok(all)
+            });
+        }
     }
     Ok(payers)
 }

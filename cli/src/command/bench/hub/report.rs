@@ -119,7 +119,7 @@ impl Report<'_> {
             })
             .collect();
         json!({
-            "pairs": args.pairs, "requests": args.requests, "payees": args.payees.unwrap_or(args.pairs), "delay_ms": args.delay_ms,
+            "pairs": args.pairs, "in_flight": args.in_flight, "requests": args.requests, "payees": args.payees.unwrap_or(args.pairs), "delay_ms": args.delay_ms,
             "durable": args.durable, "client_durable": args.client_durable, "replicas": args.replicas,
             "killed": args.kill, "idle_channels": args.channels,
             "payments": self.latencies.len(), "seconds": rounded(self.took.as_secs_f64()),
@@ -142,11 +142,12 @@ impl Report<'_> {
         let (p50, p95, p99) =
             (quantile(&self.latencies, 0.5), quantile(&self.latencies, 0.95), quantile(&self.latencies, 0.99));
         let mut text = format!(
-            "{:.0} payments/s ({} payments, {} payers at once)\nhub: {:.0} us of processor time each, {:.2} x the reference of 3 checks and 2 signatures ({:.0} us)\n\
+            "{:.0} payments/s ({} payments, {} payers with {} each at once)\nhub: {:.0} us of processor time each, {:.2} x the reference of 3 checks and 2 signatures ({:.0} us)\n\
              latency ms: p50 {p50:.1}, p95 {p95:.1}, p99 {p99:.1}; one after the other p50 {:.2}\n{:.2} commits and {:.2} proposals a payment; conserved: {}",
             self.rate(),
             self.latencies.len(),
             self.args.pairs,
+            self.args.in_flight,
             self.cpu(),
             self.cpu() / self.reference,
             self.reference,
