@@ -21,8 +21,12 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// The same where the node did not take them: one that comes before, which it lacks, may be there by then.
 const AGAIN_SOON: Duration = Duration::from_secs(1);
 
-/// Looks in a row that must find a transaction's number taken by another one: nodes behind one address do not all know the same.
-const DISPLACED: u32 = 10;
+/// Looks in a row that must say the same before a transaction is forgotten, or a number counts as nobody's: nodes behind one address do not
+/// all know the same, and one of them may still be on a branch that the others have left.
+const SURE: u32 = 10;
+
+/// The function of a flight that calls nothing.
+const FILL: &str = "nothing, to fill a number";
 
 /// A call on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,12 +55,13 @@ struct Kept {
     again_at: Instant,
     /// The block that it was told to be in.
     told: Option<u64>,
-    displaced: u32,
+    /// Looks in a row by which it is over.
+    over: u32,
 }
 
 impl Kept {
     fn new(flight: Flight, again_at: Instant) -> Self {
-        Self { flight, raised: Instant::now(), again_at, told: None, displaced: 0 }
+        Self { flight, raised: Instant::now(), again_at, told: None, over: 0 }
     }
 }
 
@@ -66,6 +71,8 @@ pub struct Outbox {
     sender: Sender,
     contract: Address,
     flights: Vec<Kept>,
+    /// Looks in a row in which the number that comes next was that of no flight.
+    gap: u32,
 }
 
 /// The name of a call: what it is for, whoever sends it. Of calls that show the newest state it is the same whatever that is: states follow
@@ -97,7 +104,7 @@ impl Outbox {
     /// The outbox of a sender, with what an earlier run had on its way.
     #[must_use]
     pub fn new(sender: Sender, contract: Address, flights: Vec<Flight>) -> Self {
-        let mut outbox = Self { sender, contract, flights: vec![] };
+        let mut outbox = Self { sender, contract, flights: vec![], gap: 0 };
         outbox.take_over(flights);
         outbox
     }
@@ -188,8 +195,7 @@ impl Outbox {
                     continue;
                 }
             };
-            kept.displaced = if fate == Fate::Displaced { kept.displaced + 1 } else { 0 };
-            let over = match &fate {
+            let is_over = match &fate {
                 Fate::Waiting => {
                     // Mined and dropped again, perhaps.
                     kept.told = None;
@@ -203,19 +209,45 @@ impl Outbox {
                     }
                     *block <= settled
                 }
-                Fate::Displaced if kept.displaced >= DISPLACED => {
-                    ended.push(Ended { flight: kept.flight.clone(), fate: fate.clone() });
-                    true
-                }
-                Fate::Displaced => false,
+                Fate::Displaced => true,
             };
-            if over {
-                self.flights.remove(place);
-            } else {
+            kept.over = if is_over { kept.over + 1 } else { 0 };
+            if kept.over < SURE {
                 place += 1;
+                continue;
+            }
+            let Kept { flight, .. } = self.flights.remove(place);
+            if fate == Fate::Displaced {
+                ended.push(Ended { flight, fate });
             }
         }
+        self.fill().await;
         ended
+    }
+
+    /// Sends nothing to nobody under a number that no flight has and without which none is mined: of another program with this key that has
+    /// given up, or one that a node has told too high after a reorganisation.
+    async fn fill(&mut self) {
+        let numbers = |kept: &Kept| kept.flight.sent.nonce;
+        let Some(first) = self.flights.iter().filter(|kept| kept.told.is_none()).map(numbers).min() else {
+            self.gap = 0;
+            return;
+        };
+        let Ok(next) = self.sender.mined().await else { return };
+        let is_gap = next < first && self.flights.iter().all(|kept| numbers(kept) != next);
+        self.gap = if is_gap { self.gap + 1 } else { 0 };
+        if self.gap < SURE {
+            return;
+        }
+        self.gap = 0;
+        match self.sender.fill(next).await {
+            Ok(sent) => {
+                tracing::warn!(next, "a number that no call has holds up the others: it is filled");
+                let flight = Flight { call: sent.hashes[0], function: FILL.to_owned(), sent };
+                self.flights.push(Kept::new(flight, Instant::now() + AGAIN_AFTER));
+            }
+            Err(fault) => tracing::warn!(next, %fault, "a number that no call has holds up the others"),
+        }
     }
 
     /// Offers more for what waits long, or sends it again.

@@ -186,11 +186,45 @@ impl Sender {
         self.submit(sent).await
     }
 
+    /// The number that the newest block leaves to be used next.
+    ///
+    /// # Errors
+    /// Where the node does not answer.
+    pub async fn mined(&self) -> Result<u64, RpcFault> {
+        self.rpc.nonce(self.address(), true).await
+    }
+
+    /// Sends a transaction that does nothing, under a number that no other one has.
+    ///
+    /// # Errors
+    /// Where the node refuses it.
+    pub async fn fill(&self, nonce: u64) -> Result<Sent, SendFault> {
+        let to = TxKind::Call(self.address());
+        let gas = self.rpc.estimate(self.address(), to, U256::ZERO, Bytes::new()).await?;
+        let gas = gas.saturating_add(gas / 100 * SPARE_GAS);
+        let sent = self.numbered(nonce, to, U256::ZERO, Bytes::new(), gas).await?;
+        match self.rpc.send(&sent.raw).await {
+            Err(fault) if !matches!(fault, RpcFault::Silent(_)) && !is_known(&fault) => Err(fault.into()),
+            Ok(_) | Err(_) => Ok(sent),
+        }
+    }
+
     async fn priced(&self, to: TxKind, value: U256, input: Bytes, gas_limit: u64) -> Result<Sent, SendFault> {
+        self.numbered(self.next, to, value, input, gas_limit).await
+    }
+
+    async fn numbered(
+        &self,
+        nonce: u64,
+        to: TxKind,
+        value: U256,
+        input: Bytes,
+        gas_limit: u64,
+    ) -> Result<Sent, SendFault> {
         let Fees { most, tip } = self.capped(self.rpc.fees().await?);
         let transaction = TxEip1559 {
             chain_id: self.rpc.chain_id(),
-            nonce: self.next,
+            nonce,
             gas_limit,
             max_fee_per_gas: most,
             max_priority_fee_per_gas: tip,

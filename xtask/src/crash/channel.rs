@@ -15,10 +15,11 @@ use super::server::Server;
 const SCENARIO_MAX: Duration = Duration::from_secs(120);
 /// How often it is looked how far it is.
 const PAUSE: Duration = Duration::from_millis(100);
-/// What Alice puts in, what each payment is worth, what she takes out, base units.
+/// What Alice puts in, what each payment is worth, what she takes out and puts in again, base units.
 const DEPOSIT: u64 = 100_000;
 const PAYMENT: u64 = 7_000;
 const METERED: u64 = 5_000;
+const PAID_OUT: u64 = 2_000;
 const OUT: u64 = 3_000;
 const COLLATERAL: u64 = 50_000;
 /// What the hub takes.
@@ -240,6 +241,8 @@ impl Scenario {
                 "1",
                 "--fee",
                 &fee,
+                "--on-fee",
+                &fee,
                 "--opening-fee",
                 "0",
                 "--collateral",
@@ -292,6 +295,13 @@ impl Scenario {
         self.until("Alice takes some out", Party::Alice, &["channel", "withdraw-hot", &out], booked)?;
         let executed = |scenario: &Self| Ok(is(&scenario.status(Party::Alice)?["channel"]["executedOut"], OUT));
         self.until("it is on chain", Party::Alice, &[], executed)?;
+        // All that she has there: a second order of it would find nothing.
+        let back = |scenario: &Self| {
+            let status = scenario.status(Party::Alice)?;
+            Ok(is(&status["channel"]["client"], DEPOSIT - PAYMENT - FEE) && is(&status["onChainBalance"], 0))
+        };
+        self.until("Alice puts it in again", Party::Alice, &["channel", "deposit", &out, "--from-balance"], back)?;
+        self.pay_out()?;
         self.pay(METERED, PAYMENT + METERED, true)?;
         for party in [Party::Alice, Party::Bob] {
             let idle = move |scenario: &Self| {
@@ -307,6 +317,19 @@ impl Scenario {
             self.until("the channel ends", party, &["channel", "close", "--last"], closed)?;
         }
         Ok(())
+    }
+
+    /// Alice pays Bob's address on chain.
+    fn pay_out(&mut self) -> Result<()> {
+        let arrived = |scenario: &Self| Ok(is(&scenario.status(Party::Bob)?["onChainBalance"], PAID_OUT));
+        let ordered = move |scenario: &Self| {
+            let channel = scenario.status(Party::Alice)?["channel"].clone();
+            Ok(channel["underWay"] == true || channel["paying"] != serde_json::json!([]) || arrived(scenario)?)
+        };
+        let to = self.status(Party::Bob)?["address"].as_str().context("no address")?.to_owned();
+        let pay = ["channel", "pay-out", &to, &PAID_OUT.to_string()];
+        self.until("Alice pays an address on chain", Party::Alice, &pay, ordered)?;
+        self.until("the address has it", Party::Bob, &[], arrived)
     }
 
     /// Alice pays Bob; done when he has `sum` in all.
@@ -344,7 +367,10 @@ impl Scenario {
 
     /// What each of them has in the end.
     fn end(mut self) -> Result<Outcome> {
-        for (party, due) in [(Party::Alice, DEPOSIT - PAYMENT - METERED - 2 * FEE), (Party::Bob, PAYMENT + METERED)] {
+        for (party, due) in [
+            (Party::Alice, DEPOSIT - PAYMENT - METERED - PAID_OUT - 3 * FEE),
+            (Party::Bob, PAYMENT + METERED + PAID_OUT),
+        ] {
             let has = self.status(party)?["onChainBalance"].clone();
             ensure!(is(&has, due), "{} ends with {has}, {due} are due", party.name());
         }

@@ -11,6 +11,7 @@ use places::Place;
 async fn on_the_embedded_evm() {
     let place = Place::embedded().await;
     suite::run(&place).await;
+    suite::fills_a_number_that_nobody_has(&place).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,6 +19,7 @@ async fn on_the_embedded_evm() {
 async fn on_anvil() {
     let place = Place::anvil().await;
     suite::run(&place).await;
+    suite::fills_a_number_that_nobody_has(&place).await;
     suite::raises_the_price_of_what_waits(&place).await;
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, keccak256};
 use serde_json::{Value, json};
 use tarefa_chain::abi::FulgurHub;
 use tarefa_chain::{
-    Event, Failure, Fate, Key, LOG_RANGE, OwnClock, Rpc, Sender, Sent, ViewError, WatchError, Watcher, deployment,
+    Ended, Event, Failure, Fate, Key, LOG_RANGE, Outbox, OwnClock, Rpc, Sender, Sent, ViewError, WatchError, Watcher,
+    deployment,
 };
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::contract::{Call, Finalise, HubWord, Owner, Revert, Signed, Status};
@@ -294,6 +295,40 @@ async fn a_deep_reorganisation_stops_everything(place: &Place, town: &mut Town) 
     let fault = town.watcher.look().await.expect_err("final blocks were replaced");
     assert!(matches!(fault, WatchError::View(ViewError::Deep { .. })), "{fault}");
     assert_eq!(town.watcher.view.books(), known.books());
+}
+
+/// Of two calls that were prepared one was never sent and is not known any more, so the other waits for its number.
+pub async fn fills_a_number_that_nobody_has(place: &Place) {
+    let mut town = Town::new(place).await;
+    let deposit = Call::HubDeposit { asset: Address::ZERO, amount: Amount(10_000) };
+    town.hub.call(town.contract, &deposit).await.expect("it goes through");
+    town.subscribe(1000).await;
+    let giver = key("giver");
+    place.fund(giver.address(), ETHER).await;
+    let mut sender = Sender::new(town.rpc.clone(), giver.clone(), CEILING).await.expect("a node");
+    let mut outbox = Outbox::new(sender, town.contract, vec![]);
+    let call = |amount| Call::Deposit { owner: town.owner(), side: Side::Client, amount, from_balance: false };
+    let lost = outbox.prepare(&call(Amount(1)), false).await.expect("it would go through");
+    sender = Sender::new(town.rpc.clone(), giver.clone(), CEILING).await.expect("a node");
+    sender.after(&lost.sent);
+    let kept = Outbox::new(sender, town.contract, vec![]).prepare(&call(Amount(2)), false).await.expect("it would too");
+    assert_eq!(kept.sent.nonce, lost.sent.nonce + 1);
+
+    let sender = Sender::new(town.rpc.clone(), giver.clone(), CEILING).await.expect("a node");
+    outbox = Outbox::new(sender, town.contract, vec![kept.clone()]);
+    let begun = Instant::now();
+    let mut ended = vec![];
+    while !outbox.flights().is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "{:?} are still on their way", outbox.flights());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        place.pass(1).await;
+        let shown = town.rpc.head().await.expect("a block").number;
+        ended.extend(outbox.look(shown, shown.saturating_sub(3)).await);
+    }
+    let calls = ended.iter().filter(|one| one.flight.call == kept.call).collect::<Vec<_>>();
+    assert!(matches!(calls[..], [Ended { fate: Fate::Mined { .. }, .. }]), "{ended:?}");
+    assert_eq!(ended.len(), 2, "and what fills the number");
+    assert_eq!(town.rpc.nonce(giver.address(), true).await.expect("a node"), kept.sent.nonce + 1);
 }
 
 /// Only where transactions can wait.
