@@ -66,6 +66,19 @@ impl Default for Pace {
     }
 }
 
+/// What a payment passes on its way, as the daemon of one side sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A state is proposed.
+    Proposed,
+    /// The hub has signed it.
+    Signed,
+    /// The payee counts on a token.
+    Promised,
+    /// The payer has a receipt.
+    Paid,
+}
+
 /// Whoever asked.
 type Tell = oneshot::Sender<Result<Value, ClientFault>>;
 
@@ -145,6 +158,7 @@ pub struct Daemon {
     offered: BTreeMap<TokenId, Promise>,
     inbox: mpsc::Receiver<Input>,
     tell_loop: mpsc::Sender<Input>,
+    steps: Option<mpsc::UnboundedSender<(Step, Instant)>>,
 }
 
 impl Daemon {
@@ -216,8 +230,21 @@ impl Daemon {
             offered: BTreeMap::new(),
             inbox,
             tell_loop,
+            steps: None,
         };
         Ok((daemon, door))
+    }
+
+    /// Tells of each step from now on, at once and before it is flushed: for measuring.
+    pub fn tell_steps(&mut self, steps: mpsc::UnboundedSender<(Step, Instant)>) {
+        self.steps = Some(steps);
+    }
+
+    fn passed(&self, step: Step) {
+        if let Some(steps) = &self.steps {
+            // Whoever measures may have ended.
+            steps.send((step, Instant::now())).ok();
+        }
     }
 
     /// Who this is, in what.

@@ -12,7 +12,7 @@ pub mod rpc;
 mod settings;
 mod store;
 
-pub use daemon::{Daemon, Door, Pace, Request};
+pub use daemon::{Daemon, Door, Pace, Request, Step};
 pub use fault::ClientFault;
 pub use link::{Link, LinkFault};
 pub use order::{Invoice, Pay};

@@ -1,6 +1,7 @@
 //! `tarefa bench hub`: a chain, a hub (or replicas of it over one store), clients with their daemons, and payments in a closed loop.
 
 mod report;
+mod steps;
 mod town;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use crate::args::BenchHub;
 use crate::ui::Ui;
 use report::{Measured, Report};
+use steps::PROFILED;
 use town::{Client, Invoice, Town};
 
 /// Rounds of the reference computation before and after the load.
@@ -36,6 +38,7 @@ pub async fn hub(args: BenchHub) -> Result<u8> {
     ui.waiting("a chain, a hub, clients and their channels");
     let mut town = Town::begin(&args).await?;
     let serial = serial(&args, &town).await?;
+    let steps = profile(&mut town).await?;
     let reference = reference()?;
     ui.waiting("payments");
     let before = town.measure().await?;
@@ -50,13 +53,14 @@ pub async fn hub(args: BenchHub) -> Result<u8> {
     let after = town.measure().await?;
     // The same computation once more: what the machine was worth during the load lies between.
     let reference = reference.midpoint(self::reference()?);
-    let conserved =
-        town.conserved(args.pairs * args.requests + args.serial + if args.serial > 0 { WARM_UP } else { 0 }).await?;
+    let alone = if args.serial > 0 { args.serial + WARM_UP } else { 0 } + if steps.is_some() { PROFILED } else { 0 };
+    let conserved = town.conserved(args.pairs * args.requests + alone).await?;
     let report = Report {
         args: &args,
         latencies,
         took,
         serial,
+        steps,
         reference,
         spent: Measured::between(&before, &after),
         conserved,
@@ -109,6 +113,13 @@ async fn serial(args: &BenchHub, town: &Town) -> Result<Vec<f64>> {
         all.push(pay(&town.payers[0], invoice).await?);
     }
     Ok(all.split_off(WARM_UP.min(all.len())))
+}
+
+/// Where the time of a payment goes, if that is asked for.
+async fn profile(town: &mut Town) -> Result<Option<[f64; 5]>> {
+    let Some(mut told) = town.told.take() else { return Ok(None) };
+    let invoices = town.invoices(0, PROFILED).await?;
+    steps::profile(&town.payers[0], &mut told, &invoices).await.map(Some)
 }
 
 /// Begins the load: every payer has so many payments under way, each followed by the next once its receipt is there.

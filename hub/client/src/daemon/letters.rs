@@ -11,7 +11,7 @@ use tarefa_channel::sign::{Recover, Signature};
 use tarefa_channel::{Amount, ChannelId, TokenId};
 use tarefa_hub::{Letter, Mailbox, Promise, Receipt, Word};
 
-use super::Daemon;
+use super::{Daemon, Step};
 use crate::fault::ClientFault;
 
 /// How often a voucher is said again until it is acknowledged.
@@ -114,7 +114,11 @@ impl Daemon {
             }
         };
         match offered {
-            Err(ClientFault::Channel(ClientError::Blind)) | Ok(()) => offered,
+            Ok(()) => {
+                self.passed(Step::Promised);
+                Ok(())
+            }
+            Err(ClientFault::Channel(ClientError::Blind)) => offered,
             Err(ClientFault::Store(error)) => Err(ClientFault::Store(error)),
             Err(why) => {
                 let facts = json!({ "token": id, "why": why.to_string() });
@@ -151,7 +155,9 @@ impl Daemon {
                 tx.put_receipt(receipt)?;
                 tx.note(now, "paid", &facts)
             },
-        )
+        )?;
+        self.passed(Step::Paid);
+        Ok(())
     }
 
     /// The payee has given a token up: it can be refunded.

@@ -11,7 +11,7 @@ use tarefa_channel::hub::Answer;
 use tarefa_channel::message::{Op, OpKind, Token};
 
 use super::wait::{Until, Waiter};
-use super::{Daemon, Input, Tell};
+use super::{Daemon, Input, Step, Tell};
 use crate::fault::ClientFault;
 use crate::link::LinkFault;
 use crate::order::{Built, Order, build};
@@ -207,6 +207,7 @@ impl Daemon {
                 tx.note(now, "proposed", &json!({ "seq": seq, "state": facts }))
             },
         )?;
+        self.passed(Step::Proposed);
         Ok((hash, tokens))
     }
 
@@ -263,6 +264,9 @@ impl Daemon {
                     // The answer came while the chain was not seen: it is asked for again.
                     Err(ClientFault::Channel(ClientError::Blind)) => Ok(()),
                     other => {
+                        if other.is_ok() {
+                            self.passed(Step::Signed);
+                        }
                         self.ordered.clear();
                         self.refusals = 0;
                         self.clears = false;

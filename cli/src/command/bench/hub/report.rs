@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::steps::STEPS;
 use crate::args::BenchHub;
 
 /// What a hub has spent since it began.
@@ -71,6 +72,8 @@ pub struct Report<'a> {
     pub took: Duration,
     /// Milliseconds, in order.
     pub serial: Vec<f64>,
+    /// Milliseconds of each step of a payment by itself.
+    pub steps: Option<[f64; 5]>,
     /// Microseconds.
     pub reference: f64,
     pub spent: Measured,
@@ -85,6 +88,11 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 
 fn rounded(value: f64) -> Value {
     json!((value * 100.0).round() / 100.0)
+}
+
+/// By the names of the steps of a payment.
+fn named(steps: [Value; 5]) -> serde_json::Map<String, Value> {
+    STEPS.iter().zip(steps).map(|((name, _), value)| ((*name).to_owned(), value)).collect()
 }
 
 impl Report<'_> {
@@ -133,6 +141,7 @@ impl Report<'_> {
             "commits_per_payment": rounded(self.spent.commits / self.payments()),
             "proposals_per_payment": rounded(self.spent.signed / self.payments()),
             "profile": steps,
+            "steps_ms": self.steps.map(|steps| named(steps.map(rounded))),
             "conserved": self.conserved,
         })
     }
@@ -156,6 +165,12 @@ impl Report<'_> {
             self.spent.signed / self.payments(),
             self.conserved,
         );
+        if let Some(steps) = &self.steps {
+            text.push_str("\nstep      ms  (one payment at a time, medians; in brackets the seed's)");
+            for ((name, theirs), ours) in STEPS.iter().zip(steps) {
+                write!(text, "\n{name:<8} {ours:>5.2}  ({theirs:.0})").ok();
+            }
+        }
         if self.args.profile {
             text.push_str("\nstep      times  us (each payment; decide has verify, sign and the rows in it, answer also waits for the commit)");
             for (name, times, micros) in &self.spent.steps {

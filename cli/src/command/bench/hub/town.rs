@@ -12,9 +12,11 @@ use tarefa_channel::hub::HubChannel;
 use tarefa_channel::sign::Signer as _;
 use tarefa_channel::{Amount, ChannelId};
 use tarefa_client::{Daemon, Door, Link, Pace, Request, Settings, Store};
+use tokio::sync::mpsc::unbounded_channel;
 use zeroize::Zeroizing;
 
 use super::report::Reading;
+use super::steps::Told;
 use crate::args::BenchHub;
 use crate::command::demo::evm::Evm;
 use crate::command::demo::part::Part;
@@ -69,6 +71,8 @@ pub struct Town {
     hubs: Vec<(Part, String)>,
     pub payers: Vec<Client>,
     payees: Vec<Client>,
+    /// Of the first payer and the first payee, where somebody profiles.
+    pub told: Option<[Told; 2]>,
     deposit: u128,
     collateral: u128,
     _dir: tempfile::TempDir,
@@ -94,15 +98,10 @@ impl Town {
             hubs.push(run_hub(args, &hub_dir).await?);
         }
         let urls: Vec<String> = hubs.iter().map(|(_, url)| url.clone()).collect();
-        let mut payers = vec![];
-        for place in 0..args.pairs {
-            payers.push(client(args, &node, &urls, dir.path(), "payer", place).await?);
-        }
-        let mut payees = vec![];
-        for place in 0..count {
-            payees.push(client(args, &node, &urls, dir.path(), "payee", place).await?);
-        }
-        let town = Self { chain, hubs, payers, payees, deposit, collateral, _dir: dir };
+        let (payers, paying) = clients(args, &node, &urls, dir.path(), "payer", args.pairs).await?;
+        let (payees, earning) = clients(args, &node, &urls, dir.path(), "payee", count).await?;
+        let told = args.profile.then_some([paying, earning]);
+        let town = Self { chain, hubs, payers, payees, told, deposit, collateral, _dir: dir };
         town.open().await?;
         Ok(town)
     }
@@ -303,7 +302,41 @@ async fn run_hub(args: &BenchHub, dir: &Path) -> Result<(Part, String)> {
     Ok((part, url))
 }
 
-async fn client(args: &BenchHub, node: &str, hubs: &[String], base: &Path, role: &str, place: usize) -> Result<Client> {
+/// So many of them, and what the first one tells of its steps.
+async fn clients(
+    args: &BenchHub,
+    node: &str,
+    hubs: &[String],
+    base: &Path,
+    role: &str,
+    count: usize,
+) -> Result<(Vec<Client>, Told)> {
+    let (tell, told) = unbounded_channel();
+    let mut all = vec![];
+    for place in 0..count {
+        let (mut daemon, client) = client(args, node, hubs, base, role, place).await?;
+        if place == 0 && args.profile {
+            daemon.tell_steps(tell.clone());
+        }
+        let name = role.to_owned();
+        tokio::spawn(async move {
+            if let Err(fault) = daemon.run(std::future::pending()).await {
+                tracing::error!(%fault, name, place, "a client of the measurement");
+            }
+        });
+        all.push(client);
+    }
+    Ok((all, told))
+}
+
+async fn client(
+    args: &BenchHub,
+    node: &str,
+    hubs: &[String],
+    base: &Path,
+    role: &str,
+    place: usize,
+) -> Result<(Daemon, Client)> {
     let secret = Zeroizing::new(keccak256(format!("{role} {place} of a measurement")).0);
     dev_money(node, Key::new(*secret)?.address(), PURSE).await?;
     // Replicas share the clients.
@@ -329,11 +362,5 @@ async fn client(args: &BenchHub, node: &str, hubs: &[String], base: &Path, role:
         delay: Duration::from_millis(args.delay_ms),
     };
     let (daemon, door) = Daemon::new(settings, secret, store, pace).await?;
-    let name = role.to_owned();
-    tokio::spawn(async move {
-        if let Err(fault) = daemon.run(std::future::pending()).await {
-            tracing::error!(%fault, name, place, "a client of the measurement");
-        }
-    });
-    Ok(Client { door })
+    Ok((daemon, Client { door }))
 }
