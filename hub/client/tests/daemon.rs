@@ -12,7 +12,8 @@ use tarefa_channel::contract::{Call, Redeem, RedemptionStatus, Status};
 use tarefa_channel::{Amount, ChannelId, TokenId};
 use tarefa_client::{Request, Settings, backup, rpc};
 use tarefa_hub::Promise;
-use town::{OPENING, Town};
+use tokio::task::JoinSet;
+use town::{LIVE, OPENING, Town};
 
 fn open(deposit: u128, collateral: u128) -> Request {
     Request::Subscribe { deposit: Amount(deposit), collateral: Amount(collateral), max_fee: Amount(OPENING) }
@@ -32,18 +33,23 @@ async fn opened(mut town: Town) -> Town {
     town
 }
 
-async fn pay(town: &Town, amount: u128, metered: bool) -> TokenId {
+/// What pays an invoice of Bob's.
+async fn invoiced(town: &Town, amount: u128, metered: bool) -> Request {
     let invoice = Request::Invoice { cap: Amount(amount), lifetime: 300, conditional: false };
     let asked = town.ask("bob", invoice).await.expect("an invoice");
     let word = |name: &str| serde_json::from_value::<B256>(asked[name].clone()).expect("a word");
-    let detach = Request::DetachOffChainTokenOffChain {
+    Request::DetachOffChainTokenOffChain {
         payee: ChannelId(word("payee")),
         amount: Amount(amount),
         invoice: word("invoice"),
         condition: B256::ZERO,
         metered,
         lifetime: 120,
-    };
+    }
+}
+
+async fn pay(town: &Town, amount: u128, metered: bool) -> TokenId {
+    let detach = invoiced(town, amount, metered).await;
     let detached = town.ask("alice", detach).await.expect("the hub grants it");
     serde_json::from_value(detached["token"].clone()).expect("a token")
 }
@@ -299,6 +305,38 @@ async fn orders_in_vain_hold_up_neither_what_is_settled_nor_the_channel() {
     let token = pay(&town, 2000, false).await;
     town.ask("alice", Request::AwaitPayment { token }).await.expect("and the channel goes on");
     assert!(settled, "it did not wait for the end of the orders");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_payments_at_once_than_the_hub_allows_wait_for_room() {
+    let town = open_town().await;
+    let mut orders = vec![];
+    for _ in 0..3 * LIVE {
+        orders.push(invoiced(&town, 100, false).await);
+    }
+    let door = town.door("alice");
+    let asking = orders.into_iter().map(|order| {
+        let door = door.clone();
+        async move { door.ask(order).await }
+    });
+    for detached in asking.collect::<JoinSet<_>>().join_all().await {
+        let detached = detached.expect("the hub grants it");
+        let token = serde_json::from_value(detached["token"].clone()).expect("a token");
+        town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrives");
+    }
+    let history = town.ask("alice", Request::History).await.expect("it reads").to_string();
+    assert!(!history.contains("\"refused\""), "all at once would have been one too many: {history}");
+    town.until("alice", "all are settled", |status| status["channel"]["paying"] == json!([])).await;
+
+    // These stay until they are collected.
+    for _ in 0..LIVE {
+        pay(&town, 100, true).await;
+    }
+    let one_more = invoiced(&town, 100, true).await;
+    let words = town.ask("alice", one_more).await.expect_err("there is no room").to_string();
+    assert!(words.contains("8 payments are under way, as many as the hub allows"), "{words}");
+    let another = Request::WithdrawHot { amount: Amount(50) };
+    town.ask("alice", another).await.expect("what is no payment does not wait");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -81,10 +81,26 @@ impl Daemon {
     fn drop_unwanted(&mut self) {
         let (wanted, late) = std::mem::take(&mut self.orders).into_iter().partition(Ordered::is_wanted);
         self.orders = wanted;
-        for (tell, _) in late.into_iter().filter_map(|ordered: Ordered| ordered.tell) {
-            let words = "another state is under way for too long: nothing was signed for this";
-            tell.send(Err(ClientFault::Late(words.to_owned()))).ok();
+        let full = self.room(&[]) == 0;
+        for Ordered { order, tell, .. } in late {
+            let words = if full && matches!(order, Order::Pay(_)) {
+                let most = self.settings.deployment.terms.live_tokens;
+                format!("{most} payments are under way, as many as the hub allows: nothing was signed for this one")
+            } else {
+                "another state is under way for too long: nothing was signed for this".to_owned()
+            };
+            if let Some((tell, _)) = tell {
+                tell.send(Err(ClientFault::Late(words))).ok();
+            }
         }
+    }
+
+    /// How many payments the hub would let the next state begin, with these operations in it. The others wait until some have arrived: all
+    /// would be refused for one too many.
+    fn room(&self, ops: &[Op]) -> usize {
+        let pending = self.client.as_ref().map_or(0, |client| client.position.pending.len());
+        let ended = ops.iter().filter(|op| matches!(op.kind, OpKind::Settle | OpKind::Refund)).count();
+        self.settings.deployment.terms.live_tokens.saturating_sub(pending.saturating_sub(ended))
     }
 
     fn next_state(&mut self) -> Result<(), ClientFault> {
@@ -96,32 +112,27 @@ impl Daemon {
         }
         let wishes = self.wishes()?;
         let impatient = Instant::now() >= self.patient_until;
-        let clears = self.clears && impatient && !self.channel()?.refused.is_empty();
+        let refused = self.channel()?.refused.len();
+        let clears = self.clears && impatient && refused > 0;
         if self.orders.is_empty() && wishes.is_empty() && !clears {
             return Ok(());
         }
-        if self.channel()?.refused.len() >= REFUSED {
+        if refused >= REFUSED {
             for (tell, _) in self.orders.drain(..).filter_map(|ordered| ordered.tell) {
                 tell.send(Err(ClientFault::asked("the hub refuses whatever is proposed: `close` leaves it"))).ok();
             }
             return Ok(());
         }
-        let (wishes, mut taken) = if self.channel()?.refused.len() >= CLEARED {
-            // A state without operations, once both have signed it, ends all that were refused before it.
-            if !impatient {
-                return Ok(());
-            }
-            (vec![], vec![])
-        } else if self.orders.front().is_some_and(|first| first.alone) && !wishes.is_empty() {
-            // An order that was refused goes by itself, after what the channel needs: orders in vain hold up nothing.
-            (wishes, vec![])
-        } else if !self.orders.is_empty() && wishes.iter().any(attaches) && !self.attached {
-            // What attaches is kept where the hub refuses it: an order in it would be refused with it, and could still be carried out.
-            (wishes, vec![])
-        } else {
-            let taken = self.take_orders();
-            (wishes.into_iter().filter(|wish| taken.is_empty() || !attaches(wish)).collect(), taken)
-        };
+        // A state without operations, once both have signed it, ends all that were refused before it.
+        let empties = clears || refused >= CLEARED;
+        if refused >= CLEARED && !impatient {
+            return Ok(());
+        }
+        let (wishes, mut taken) = if refused >= CLEARED { Default::default() } else { self.choose(wishes) };
+        if taken.is_empty() && wishes.is_empty() && !empties {
+            // What is ordered waits for room.
+            return Ok(());
+        }
         self.attached = wishes.iter().any(attaches);
         let proposed = self.sign(&taken, &wishes);
         match proposed {
@@ -158,6 +169,18 @@ impl Daemon {
         }
     }
 
+    /// What goes into the next state, of what is wished for and ordered.
+    fn choose(&mut self, wishes: Vec<Op>) -> (Vec<Op>, Vec<Ordered>) {
+        // An order that was refused goes by itself, after what the channel needs: orders in vain hold up nothing.
+        let waits = self.orders.front().is_some_and(|first| first.alone) && !wishes.is_empty();
+        // What attaches is kept where the hub refuses it: an order in it would be refused with it, and could still be carried out.
+        if waits || !self.orders.is_empty() && wishes.iter().any(attaches) && !self.attached {
+            return (wishes, vec![]);
+        }
+        let taken = self.take_orders(self.room(&wishes));
+        (wishes.into_iter().filter(|wish| taken.is_empty() || !attaches(wish)).collect(), taken)
+    }
+
     /// What the channel would like by itself.
     fn wishes(&self) -> Result<Vec<Op>, ClientFault> {
         let idle = Instant::now() < self.patient_until;
@@ -177,15 +200,23 @@ impl Daemon {
         Ok(wishes)
     }
 
-    /// Orders of the next state: as many as fit, or one that goes alone.
-    fn take_orders(&mut self) -> Vec<Ordered> {
+    /// Orders of the next state: as many as fit, with so many payments among them; or one that goes alone.
+    fn take_orders(&mut self, mut room: usize) -> Vec<Ordered> {
+        let mut fits = |ordered: &Ordered| {
+            let pays = usize::from(matches!(ordered.order, Order::Pay(_)));
+            let fits = pays <= room;
+            room -= if fits { pays } else { 0 };
+            fits
+        };
         if self.orders.front().is_some_and(|first| first.alone) {
-            return self.orders.pop_front().into_iter().collect();
+            return self.orders.pop_front_if(|first| fits(first)).into_iter().collect();
         }
         // Half of a state's operations: the other half is for what it settles.
         let most = tarefa_channel::limits::OPS / 2;
         let together = self.orders.iter().take(most).take_while(|ordered| !ordered.alone).count();
-        self.orders.drain(..together).collect()
+        let (taken, waiting): (Vec<_>, Vec<_>) = self.orders.drain(..together).partition(fits);
+        waiting.into_iter().rev().for_each(|ordered| self.orders.push_front(ordered));
+        taken
     }
 
     fn sign(&mut self, taken: &[Ordered], wishes: &[Op]) -> Result<(StateHash, Vec<Token>), ClientFault> {

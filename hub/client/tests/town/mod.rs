@@ -26,6 +26,8 @@ use tokio::task::JoinHandle;
 
 /// What the hub asks for an opening.
 pub const OPENING: u128 = 21;
+/// Payments that one payer may have under way.
+pub const LIVE: usize = 8;
 const ETHER: u128 = 1_000_000_000_000_000_000;
 const CEILING: u128 = 100_000_000_000;
 /// How long anything may take here.
@@ -36,7 +38,7 @@ const TERMS: Terms = Terms {
     reorg: 1,
     max_token_life: 600,
     patience: 20,
-    live_tokens: 8,
+    live_tokens: LIVE,
     fee: Amount(1),
     on_fee: Amount(2),
     dust: Amount(10),
