@@ -308,6 +308,57 @@ async fn orders_in_vain_hold_up_neither_what_is_settled_nor_the_channel() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_step_by_step_clients_do_each_operation_and_nothing_by_themselves() {
+    let mut town = Town::new().await;
+    town.manual = true;
+    let town = opened(town).await;
+    let offered = async |token: TokenId| {
+        town.until("bob", "it is offered", |status| status["offered"] == json!([token])).await;
+        let popped = town.ask("bob", Request::PopProofOfDetachment { proof: None }).await.expect("it is there");
+        assert_eq!(popped["countedOn"], json!(true), "{popped}");
+    };
+    // Attached, receipted, settled.
+    let token = pay(&town, 1000, false).await;
+    offered(token).await;
+    let settle = Request::SettleOffChainOffChainTransfer { token };
+    let early = town.ask("alice", settle.clone()).await.expect_err("Bob has not taken it").to_string();
+    assert!(early.contains("no receipt of it yet"), "{early}");
+    town.ask("bob", Request::AttachTokenOffChain { token }).await.expect("the hub signs");
+    let receipt = town.ask("alice", Request::RetrievePaymentReceipt { token }).await.expect("the hub has it");
+    assert_eq!(receipt["receipt"]["token"], json!(token));
+    town.ask("alice", settle).await.expect("the hub signs");
+
+    // Declined and taken back.
+    let token = pay(&town, 2000, false).await;
+    offered(token).await;
+    town.ask("bob", Request::DeclineToken { token }).await.expect("the hub signs");
+    let paying = json!(token);
+    let declined = |status: &serde_json::Value| {
+        status["channel"]["paying"][0]["token"] == paying && status["channel"]["paying"][0]["declined"] == json!(true)
+    };
+    town.until("alice", "she knows that", declined).await;
+    town.ask("alice", Request::CancelToken { token }).await.expect("the hub signs");
+
+    // On chain: what the contract has paid is settled like what has a receipt.
+    let to = town.owner("bob").client;
+    let out = Request::DetachOffChainTokenOnChain { to, amount: Amount(500), lifetime: 60 };
+    let token = town.ask("alice", out).await.expect("the hub signs")["token"].clone();
+    let token: TokenId = serde_json::from_value(token).expect("a token");
+    town.until("bob", "it is his", |status| status["onChainBalance"] == "500").await;
+    let settle = Request::SettleOffChainOffChainTransfer { token };
+    let final_by = std::time::Instant::now() + Duration::from_secs(20);
+    while let Err(fault) = town.ask("alice", settle.clone()).await {
+        assert!(std::time::Instant::now() < final_by, "{fault}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let status = town.ask("alice", Request::Status).await.expect("it answers");
+    let left = 100_000 - 1000 - 1 - 500 - 2;
+    assert_eq!((&status["channel"]["client"], &status["channel"]["paying"]), (&json!(left.to_string()), &json!([])));
+    let status = town.ask("bob", Request::Status).await.expect("it answers");
+    assert_eq!((&status["channel"]["client"], &status["channel"]["earning"]), (&json!("1000"), &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_payments_at_once_than_the_hub_allows_wait_for_room() {
     let town = open_town().await;
     let mut orders = vec![];

@@ -1,5 +1,6 @@
 //! The hub over HTTP: a payment from login to receipt, and what is refused.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +30,10 @@ fn now() -> Time {
 
 impl Served {
     async fn new() -> Self {
+        Self::limited(http::Limits::default()).await
+    }
+
+    async fn limited(limits: http::Limits) -> Self {
         let store = Store::in_memory().expect("it opens");
         let town = Town::new(store.clone()).await;
         let deployment = Deployment { chain_id: CHAIN, contract: CONTRACT, from: view().head(), terms: TERMS };
@@ -37,7 +42,8 @@ impl Served {
         let hub = Arc::new(hub);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let router = http::router(Arc::clone(&hub), http::Limits::default());
+        let router = http::router(Arc::clone(&hub), limits);
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { town, hub, url, client: reqwest::Client::new() }
     }

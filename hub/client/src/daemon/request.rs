@@ -112,7 +112,7 @@ pub enum Request {
         /// The token.
         token: TokenId,
     },
-    /// Settles a token whose receipt has arrived.
+    /// Settles a token whose receipt has arrived, or that the contract has paid.
     SettleOffChainOffChainTransfer {
         /// The token.
         token: TokenId,
@@ -271,9 +271,11 @@ impl Daemon {
                 self.order(Order::Op(op))
             }
             Request::SettleOffChainOffChainTransfer { token } => {
-                let paying = self.channel()?.paying.get(&token).ok_or_else(|| unknown(token))?;
-                let amount = paying.paid.ok_or_else(|| ClientFault::asked("there is no receipt of it yet"))?;
-                self.order(Order::Op(Op::on(OpKind::Settle, token, amount)))
+                let client = self.channel()?;
+                client.paying.get(&token).ok_or_else(|| unknown(token))?;
+                let words = "there is no receipt of it yet, and no execution or redemption that is final";
+                let op = client.settlement(token, &self.ctx()).ok_or_else(|| ClientFault::asked(words))?;
+                self.order(Order::Op(op))
             }
             Request::RetrievePaymentReceipt { token } => self.retrieve(token).await,
             Request::AwaitPayment { token } => Ok(Begun::Waits(Until::Paid(token), json!({ "token": token }))),

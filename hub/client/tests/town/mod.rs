@@ -48,6 +48,8 @@ const TERMS: Terms = Terms {
 type Running = (Door, oneshot::Sender<()>, JoinHandle<Result<(), ClientFault>>);
 
 pub struct Town {
+    /// Clients do what they are told, and nothing else.
+    pub manual: bool,
     base: tempfile::TempDir,
     pub rpc: Rpc,
     node: String,
@@ -150,7 +152,7 @@ impl Town {
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         let base = tempfile::tempdir().expect("a directory");
         let served = [watching, serving];
-        Self { base, rpc, node, hub: url, deployment, running: BTreeMap::new(), served }
+        Self { manual: false, base, rpc, node, hub: url, deployment, running: BTreeMap::new(), served }
     }
 
     /// A call of somebody whose daemon would not make it.
@@ -220,7 +222,7 @@ impl Town {
             std::fs::create_dir(&dir).expect("a new directory");
             let secret = keccak256(format!("key of {name}")).0;
             Settings::keep_secret(&dir, &secret).expect("a key");
-            self.settings(false).write(&dir).expect("settings");
+            self.settings(self.manual).write(&dir).expect("settings");
         }
         let pace = Pace { look: Duration::from_millis(50), wait: Duration::from_secs(5), ..Pace::default() };
         let (daemon, door) = Daemon::open(&dir, pace).await.expect("it opens");

@@ -143,6 +143,13 @@ impl Client {
         ops
     }
 
+    /// What settles a token this client pays with: a receipt, or what is final of its execution or redemption.
+    #[must_use]
+    pub fn settlement<C: Chain, K, R: Rules>(&self, id: TokenId, ctx: &Ctx<'_, C, K, R>) -> Option<Op> {
+        let landing = self.landing(id, self.paying.get(&id)?, ctx);
+        landing.filter(|op| op.kind == OpKind::Settle)
+    }
+
     /// How a token this client pays with leaves its channel, if it can.
     fn landing<C: Chain, K, R: Rules>(&self, id: TokenId, paying: &Paying, ctx: &Ctx<'_, C, K, R>) -> Option<Op> {
         if !self.position.pending.contains(&id) {
