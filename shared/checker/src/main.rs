@@ -74,14 +74,16 @@ fn attacks() -> Result<()> {
 }
 
 fn random(walks: u64, seed: u64) -> Result<()> {
-    for honest in [Party::Alice, Party::Bob, Party::Hub] {
+    let two = [Party::Alice, Party::Bob, Party::Hub].map(Scenario::two);
+    for scenario in two.into_iter().chain([Party::Alice, Party::Bob].map(Scenario::revoked)) {
         let begun = Instant::now();
-        let scenario = Scenario::two(honest);
         for seed in seed..seed + walks {
             report(&scenario, walk(&scenario, seed).as_ref())?;
         }
         println!(
-            "two payments, honest {honest:?}: {walks} walks, no loss, all final ({:.1} s)",
+            "{}, honest {:?}: {walks} walks, no loss, all final ({:.1} s)",
+            scenario.name,
+            scenario.honest,
             begun.elapsed().as_secs_f64()
         );
     }

@@ -71,6 +71,10 @@ pub struct Scenario {
     pub history: u64,
     /// For how many ticks the honest party may be away; zero: never.
     pub offline: u64,
+    /// Nobody but the honest party closes a channel or shows its states before: a random adversary would not wait.
+    pub quiet: Time,
+    /// The honest client does not answer the revocation of the signer behind its newest state: to see that a walk would find that.
+    pub heedless: bool,
     /// Nothing but detach, attach and closing: for an attack that needs no more, and would be lost among states otherwise.
     pub lean: bool,
 }
@@ -160,6 +164,8 @@ impl Scenario {
             last: false,
             history: 0,
             offline: 0,
+            quiet: Time(0),
+            heedless: false,
             lean: false,
         }
     }
@@ -272,6 +278,16 @@ impl Scenario {
             offline: terms.offline_bound(),
             ..Self::new("two payments", honest, TokenKind::Off)
         }
+    }
+
+    /// The same for a client that stays until a revocation has taken effect: what only the revoked signer has signed counts no more.
+    #[must_use]
+    pub fn revoked(honest: Party) -> Self {
+        let scenario = Self::two(honest);
+        let effect = scenario.terms.revocation_delay();
+        let quiet = Time(effect + 8);
+        // It takes as long to end as in `two`.
+        Self { name: "a revoked signer", quiet, exit: quiet.after(4), horizon: quiet.after(40), ..scenario }
     }
 
     /// The METERED token, if there is one.

@@ -14,6 +14,9 @@ const LEAST_STATES: usize = 600_000;
 /// Walks for each honest party: a second or two each. `cargo run --release -p tarefa-checker walk` walks further.
 const WALKS: u64 = 1000;
 
+/// The same for walks that last half as long again.
+const LONG_WALKS: u64 = 400;
+
 fn holds(scenario: &Scenario) -> usize {
     let found = search(scenario);
     let name = format!("{}, honest {:?}", scenario.name, scenario.honest);
@@ -51,6 +54,18 @@ fn two_payments_at_once_with_deposits_revocation_and_absences_cost_nobody_anythi
         for seed in 1..=WALKS {
             assert!(walk(&scenario, seed).is_none(), "{honest:?}, seed {seed}: {:#?}", walk(&scenario, seed));
         }
+    }
+}
+
+#[test]
+fn a_revocation_that_takes_effect_costs_a_client_nothing_and_one_that_is_not_answered_does() {
+    for honest in [Party::Alice, Party::Bob] {
+        let scenario = Scenario::revoked(honest);
+        for seed in 1..=LONG_WALKS {
+            assert!(walk(&scenario, seed).is_none(), "{honest:?}, seed {seed}: {:#?}", walk(&scenario, seed));
+        }
+        let heedless = Scenario { heedless: true, ..scenario };
+        assert!((1..=LONG_WALKS).any(|seed| walk(&heedless, seed).is_some()), "{honest:?}: the walks are blind");
     }
 }
 

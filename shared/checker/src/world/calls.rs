@@ -28,7 +28,7 @@ impl World {
             Party::Hub => &[ALICES, BOBS],
         };
         for &owner in owners {
-            if self.contract.row(owner).status != Status::None {
+            if self.contract.row(owner).status != Status::None && self.now >= scenario.quiet {
                 self.on_channel(owner, scenario, &mut calls);
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tarefa_channel::client::Attached;
-use tarefa_channel::contract::{Call, Env, HubWord, Signed};
+use tarefa_channel::contract::{Call, Env, HubWord, Signed, Status};
 use tarefa_channel::hub::{Answer, Proposal, propose, refused_by_payee};
 use tarefa_channel::id::{Seq, TokenId};
 use tarefa_channel::message::{Balances, Message, Op, OpKind, State, Token, TokenKind};
@@ -218,7 +218,12 @@ impl World {
 
     fn duties(&self, scenario: &Scenario) -> Vec<Call> {
         self.ask(scenario, |honest, ctx| match honest {
-            Honest::Client(client) => client.duties(ctx),
+            Honest::Client(client) => {
+                let mut calls = client.duties(ctx);
+                let is_open = self.contract.row(client.owner).status == Status::Open;
+                calls.retain(|call| !(scenario.heedless && is_open && matches!(call, Call::Argue { .. })));
+                calls
+            }
             Honest::Hub(store) => {
                 let mut calls = vec![];
                 for row in store.channels.values() {
