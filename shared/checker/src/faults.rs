@@ -6,6 +6,7 @@ mod chain;
 mod disks;
 mod end;
 mod hub;
+mod told;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ use crate::scenario::{ALICES, BOBS, channel, domain};
 use chain::{Chain, Seen};
 pub use disks::{Crash, Disks, Memory, Sight, invoice, opened, opened_at_the_hub};
 use hub::Hub;
+pub use told::Told;
 
 /// What Alice's side holds at first.
 pub const ALICE_CLIENT: Amount = Amount(1000);
@@ -66,25 +68,6 @@ struct Process {
     client: Client,
     away_until: Time,
     crash: Crash,
-}
-
-/// What happened, for whoever wants to know that a run was worth something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// Tokens that Alice has detached.
-    pub detached: usize,
-    /// Tokens that Bob has delivered for.
-    pub delivered: usize,
-    /// Calls that went through.
-    pub calls: usize,
-    /// Redemptions on chain.
-    pub redeemed: usize,
-    /// Replaced blocks.
-    pub replaced: usize,
-    /// Crashes.
-    pub crashes: usize,
-    /// Messages lost.
-    pub lost: usize,
 }
 
 /// The world.
@@ -145,7 +128,10 @@ impl Faults {
     fn act(&mut self, what: u8, how: u8) {
         match what % 32 {
             0..=2 => self.tick(),
-            3 => (0..how % 8).for_each(|_| self.tick()),
+            3 => {
+                self.told.jumps += usize::from(how % 8 > 1);
+                (0..how % 8).for_each(|_| self.tick());
+            }
             4 | 5 => self.pay(TokenKind::Off, how),
             6 => self.pay(TokenKind::Metered, how),
             7 => self.pay(TokenKind::On, how),
@@ -329,6 +315,7 @@ impl Faults {
                     self.told.lost += 1;
                     return;
                 }
+                self.told.decided[usize::from(replica)] += 1;
                 let sight = Sight { chain: self.chain.clone(), tokens: self.tokens.clone(), lag: usize::from(replica) };
                 if let Some(said) = self.disks.decide(&proposal, sight, &mut self.hub.crash) {
                     let hash = proposal.state.hash();
@@ -407,6 +394,7 @@ impl Faults {
     fn double(&mut self, how: u8) {
         if !self.wires.is_empty() {
             let message = self.wires[usize::from(how) % self.wires.len()].clone();
+            self.told.doubled += 1;
             self.send(message);
         }
     }
@@ -433,6 +421,7 @@ impl Faults {
         // It has been there for a whole tick in between, or two absences would be one. Not too often, or nothing ever comes about.
         if *away < now && how < 128 {
             *away = until;
+            self.told.absences += 1;
         }
     }
 

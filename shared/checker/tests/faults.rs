@@ -24,25 +24,10 @@ fn honest_parties_lose_nothing_whatever_fails_between_them() {
             let (bytes, loss) = shrunk(bytes);
             panic!("seed {seed}: {loss}; the shortest bytes that show it: {bytes:?}")
         });
-        all.detached += told.detached;
-        all.delivered += told.delivered;
-        all.calls += told.calls;
-        all.redeemed += told.redeemed;
-        all.replaced += told.replaced;
-        all.crashes += told.crashes;
-        all.lost += told.lost;
+        all += told;
     }
-    let Told { detached, delivered, calls, redeemed, replaced, crashes, lost } = all;
     println!("{all:?}");
-    for (what, count) in [
-        ("detached", detached),
-        ("delivered", delivered),
-        ("calls", calls),
-        ("redeemed", redeemed),
-        ("replaced", replaced),
-        ("crashes", crashes),
-        ("lost", lost),
-    ] {
+    for (what, count) in all.counts() {
         assert!(count as u64 > runs / 10, "{what}: {count} in {runs} runs say nothing");
     }
 }
