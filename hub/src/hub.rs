@@ -1,5 +1,6 @@
 //! What a hub answers. Replicas are alike: everything that lasts is in the store.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -10,16 +11,16 @@ use tarefa_channel::chain::{Chain as _, Ctx};
 use tarefa_channel::contract::{HubWord, Owner, Signed, Status};
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::hub::{Answer, HubToken, Invoice, Proposal, Refusal, Stage};
-use tarefa_channel::message::{Batch, ChannelOffer, Message as _};
+use tarefa_channel::message::{self, Batch, ChannelOffer, Message as _};
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::{HubSignature, Recover as _, Signer as _};
 use tarefa_channel::terms::Terms;
-use tarefa_channel::{Amount, ChannelId, StateHash, Time, TokenId};
+use tarefa_channel::{Amount, ChannelId, Time, TokenId};
 
 use tokio::sync::oneshot;
 
 use crate::held::Held;
-use crate::mailbox::{Bells, Letter, Mailbox, Promise, Receipt};
+use crate::mailbox::{Bells, Letter, Mailbox, Promise, Receipt, Receipts, Shown};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::session::{Login, Sessions};
@@ -252,7 +253,7 @@ impl Hub {
     /// Where the store fails: then no signature leaves.
     pub async fn propose(&self, proposal: Proposal) -> Result<Result<Answer, Refused>, Fault> {
         let begun = Instant::now();
-        let channel = proposal.state.channel;
+        let (channel, seq) = (proposal.state.channel, proposal.state.seq);
         let (view, domain, terms, keys) = (self.view(), self.domain, self.deployment.terms, Arc::clone(&self.keys));
         let signer: HubKey = Arc::clone(&self.keys) as HubKey;
         let work = move |book: &Book<'_>| {
@@ -264,7 +265,7 @@ impl Hub {
         let ring = move |decided: &Result<(Sealed, Vec<ChannelId>), Refusal>| {
             if let Ok((sealed, readers)) = decided {
                 if let Ok(answer) = sealed.open() {
-                    words.keep(answer.state, answer.word);
+                    words.keep((channel, seq), answer.word);
                 }
                 readers.iter().for_each(|reader| bells.ring(*reader));
             }
@@ -370,33 +371,33 @@ impl Hub {
     pub async fn receipt(&self, payer: ChannelId, token: TokenId) -> Result<Receipt, Fault> {
         let row = self.store.read(move |book| book.token(token)).await?;
         let row = row.filter(|row| row.token.payer_channel == payer).ok_or(Fault::Unknown("token of this payer"))?;
-        self.receipt_of(&row).ok_or(Fault::Unknown("receipt yet"))
+        let (receipt, signature) = row.stage.shown().ok_or(Fault::Unknown("receipt yet"))?;
+        let (receipt, hub) = (receipt.clone(), self.word(receipt));
+        Ok(Receipt { token, receipt, signature, hub, preimage: row.preimage, voucher: row.voucher })
     }
 
-    /// The hub has countersigned the state that a receipt opens, so it can always say so again.
-    fn receipt_of(&self, row: &HubToken) -> Option<Receipt> {
-        let (receipt, signature) = match &row.stage {
-            Stage::Attached { receipt, signature, .. } => (receipt, signature),
-            Stage::Declined(Some((receipt, signature))) | Stage::Landed(Some((receipt, signature))) => {
-                (receipt, signature)
-            }
-            Stage::Granted | Stage::Declined(None) | Stage::Landed(None) => return None,
-        };
-        let state = StateHash(receipt.struct_hash());
-        let hub = self.words.find(state).unwrap_or_else(|| {
-            let word = HubWord::State(self.sign(self.domain.digest(state.0)));
+    /// The hub's word on the state that a receipt opens: it has countersigned that, so it can always say so again.
+    fn word(&self, receipt: &message::Receipt) -> HubWord {
+        let state = (receipt.channel, receipt.seq);
+        self.words.find(state).unwrap_or_else(|| {
+            let word = HubWord::State(self.sign(receipt.digest(&self.domain)));
             self.words.keep(state, word.clone());
             word
-        });
-        let (receipt, preimage, voucher) = (receipt.clone(), row.preimage, row.voucher);
-        Some(Receipt { token: row.id(), receipt, signature: *signature, hub, preimage, voucher })
+        })
     }
 
     fn letters(&self, granted: &[HubToken], shown: &[HubToken]) -> Vec<Letter> {
-        let receipts = shown.iter().filter_map(|row| {
-            let receipt = Box::new(self.receipt_of(row)?);
+        let mut states: BTreeMap<_, Receipts> = BTreeMap::new();
+        for row in shown {
+            let Some((receipt, signature)) = row.stage.shown() else { continue };
             let attached = matches!(row.stage, Stage::Attached { .. });
-            Some(if attached { Letter::Receipt(receipt) } else { Letter::Declined(receipt) })
+            let begin = || Receipts { tokens: vec![], receipt: receipt.clone(), signature, hub: self.word(receipt) };
+            let state = states.entry((attached, receipt.channel, receipt.seq)).or_insert_with(begin);
+            state.tokens.push(Shown { token: row.id(), preimage: row.preimage, voucher: row.voucher });
+        }
+        let receipts = states.into_iter().map(|((attached, ..), receipts)| {
+            let receipts = Box::new(receipts);
+            if attached { Letter::Receipts(receipts) } else { Letter::Declined(receipts) }
         });
         let promise = |row: &HubToken| Promise { token: row.token.clone(), grant: row.grant, hub: row.hub.clone() };
         let tokens = granted.iter().map(|row| Letter::Token(Box::new(promise(row))));

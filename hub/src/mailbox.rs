@@ -32,6 +32,46 @@ pub struct Receipt {
     pub voucher: Option<(message::Voucher, Signature)>,
 }
 
+/// What a state of a payee did with tokens of one payer: the state comes once, however many there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipts {
+    /// The tokens.
+    pub tokens: Vec<Shown>,
+    /// The payee's state, opened.
+    pub receipt: message::Receipt,
+    /// The payee's signature of it.
+    pub signature: Signature,
+    /// The hub's word on it.
+    pub hub: HubWord,
+}
+
+/// What is shown of one token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// The token.
+    pub token: TokenId,
+    /// What met the condition; zero where there was none.
+    pub preimage: B256,
+    /// METERED: the voucher it was attached with.
+    pub voucher: Option<(message::Voucher, Signature)>,
+}
+
+impl Receipts {
+    /// The receipt of each token by itself.
+    pub fn each(&self) -> impl Iterator<Item = Receipt> {
+        self.tokens.iter().map(|&Shown { token, preimage, voucher }| Receipt {
+            token,
+            receipt: self.receipt.clone(),
+            signature: self.signature,
+            hub: self.hub.clone(),
+            preimage,
+            voucher,
+        })
+    }
+}
+
 /// A token on its way to its payee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,9 +91,9 @@ pub enum Letter {
     /// For a payee: a token and the hub's promise.
     Token(Box<Promise>),
     /// For a payer: what it paid for has arrived.
-    Receipt(Box<Receipt>),
-    /// For a payer: the payee has given the token up, which can be refunded.
-    Declined(Box<Receipt>),
+    Receipts(Box<Receipts>),
+    /// For a payer: the payee has given tokens up, which can be refunded.
+    Declined(Box<Receipts>),
 }
 
 /// All that waits for a client, and a word for just that.

@@ -22,7 +22,7 @@ use tarefa_channel::contract::Owner;
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::message::OpKind;
 use tarefa_channel::rules::Every;
-use tarefa_channel::sign::Signer as _;
+use tarefa_channel::sign::{Signature, Signer as _};
 use tarefa_channel::{Amount, Seq, StateHash, Time, TokenId};
 use tarefa_hub::store::row;
 use tarefa_hub::{Mailbox, Promise, Word};
@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 pub use request::Request;
 
 use crate::fault::ClientFault;
+use crate::keys::Keys;
 use crate::link::{Link, LinkFault};
 use crate::settings::Settings;
 use crate::store::{Store, Tx};
@@ -115,7 +116,7 @@ impl Door {
 pub struct Daemon {
     store: Store,
     secret: Zeroizing<[u8; 32]>,
-    key: Arc<Key>,
+    key: Arc<Keys>,
     settings: Settings,
     domain: Domain,
     pace: Pace,
@@ -134,7 +135,8 @@ pub struct Daemon {
     seat: Option<Seat>,
     /// The hub knows the channel: it has opened a session for it.
     seated: bool,
-    posting: Option<(StateHash, JoinHandle<()>)>,
+    /// The proposal on its way, by its signature.
+    posting: Option<(Signature, JoinHandle<()>)>,
     orders: VecDeque<Ordered>,
     /// Orders of the proposal under way.
     ordered: Vec<Ordered>,
@@ -183,14 +185,14 @@ impl Daemon {
         store: Store,
         pace: Pace,
     ) -> Result<(Self, Door), ClientFault> {
-        let key = Key::new(*secret)?;
+        let key = Keys::new(*secret)?;
         let deployment = &settings.deployment;
         let rpc = Rpc::connect(&settings.rpc).await?;
         settings.check(&rpc).await?;
         let (contract, terms) = (deployment.contract, deployment.terms);
         let domain = Domain::new(deployment.chain_id, contract);
         let watcher = Watcher::new(rpc.clone(), contract, deployment.from, terms.reorg, OwnClock::system());
-        let sender = Sender::new(rpc, key.clone(), settings.gas_ceiling).await?;
+        let sender = Sender::new(rpc, Key::clone(&key), settings.gas_ceiling).await?;
         let (client, flights, restoring, lenient_until) =
             store.read(|tx| Ok((tx.channel()?, tx.flights()?, tx.is_restoring()?, tx.lenient_until()?)))?;
         let outbox = Outbox::new(sender, contract, flights);
@@ -260,7 +262,7 @@ impl Daemon {
         self.view().head().time
     }
 
-    fn ctx(&self) -> Ctx<'_, View, Key> {
+    fn ctx(&self) -> Ctx<'_, View, Keys> {
         let terms = &self.settings.deployment.terms;
         Ctx { chain: self.view(), keys: &self.key, terms, domain: &self.domain, rules: Every }
     }
@@ -274,7 +276,7 @@ impl Daemon {
     /// has changed.
     fn change<T>(
         &mut self,
-        change: impl FnOnce(&mut Client, &Ctx<'_, View, Key>) -> Result<T, ClientError>,
+        change: impl FnOnce(&mut Client, &Ctx<'_, View, Keys>) -> Result<T, ClientError>,
         also: impl FnOnce(&Tx<'_>, &Client) -> Result<(), ClientFault>,
     ) -> Result<T, ClientFault> {
         let before = self.channel()?;

@@ -6,6 +6,7 @@
 pub mod backup;
 mod daemon;
 mod fault;
+mod keys;
 mod link;
 mod order;
 pub mod rpc;

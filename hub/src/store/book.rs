@@ -262,8 +262,8 @@ impl<'a> Book<'a> {
             &[bytes(&payee.0), bytes(&invoice), time(what.expires), Cell::Bytes(&row::write(what))],
         )?;
         if made == 1 {
-            // One of this name that has expired and is forgotten.
-            self.cache.invoices.remove(&(payee, invoice));
+            // Not one of this name that has expired and is forgotten.
+            self.cache.invoices.read((payee, invoice), *what);
         }
         Ok(made == 1)
     }

@@ -8,11 +8,15 @@ use super::StoreError;
 /// The form of a row; another one is read beside it, never instead.
 const VERSION: u8 = 1;
 
+/// Bytes of most rows, which are there from the start.
+const USUAL: usize = 2048;
+
 /// The bytes of a row.
 pub fn write<T: Serialize>(row: &T) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    let body = bincode::serde::encode_to_vec(row, bincode::config::standard());
-    bytes.extend(body.expect("rows are maps, lists and numbers, which all have a form"));
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.push(VERSION);
+    let written = bincode::serde::encode_into_std_write(row, &mut bytes, bincode::config::standard());
+    written.expect("rows are maps, lists and numbers, which all have a form");
     bytes
 }
 

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
 use tarefa_channel::client::Attached;
 use tarefa_channel::hub::{Answer, Proposal};
-use tarefa_channel::message::{ChannelOffer, Message as _, Op, OpKind};
+use tarefa_channel::message::{ChannelOffer, Message as _, Op, OpKind, Token};
 use tarefa_channel::sign::{HubSignature, Signer as _};
 use tarefa_channel::{Amount, Time};
 use tarefa_hub::store::Store;
@@ -123,11 +123,11 @@ async fn a_payment_from_login_to_receipt() {
     assert_eq!(emptied.letters, vec![], "what Bob has taken is out of his mailbox");
 
     let letters = served.mailbox(&alice, "").await;
-    let [Letter::Receipt(letter)] = letters.letters.as_slice() else { panic!("{letters:?}") };
+    let [Letter::Receipts(letter)] = letters.letters.as_slice() else { panic!("{letters:?}") };
     let (status, asked) = served.get(&format!("/retrievePaymentReceipt/{}", token.id()), &alice).await;
     assert_eq!(status, 200, "{asked}");
     let asked: Receipt = serde_json::from_value(asked).expect("a receipt");
-    assert_eq!(&asked, &**letter, "both ways lead to the same receipt");
+    assert_eq!(vec![asked.clone()], letter.each().collect::<Vec<_>>(), "both ways lead to the same receipt");
     let attached = Attached { receipt: asked.receipt, signature: asked.signature, hub: asked.hub };
     let mut client = served.town.alice.clone();
     client.receipt(token.id(), &attached, None, &served.town.ctx(&key("alice"))).expect("she was told the truth");
@@ -168,6 +168,52 @@ async fn who_follows_the_mailbox_is_told_of_each_letter_once() {
 }
 
 #[tokio::test]
+async fn what_one_state_did_is_one_letter_with_all_its_tokens() {
+    let mut served = Served::new().await;
+    served.town.expect_payments(3).await;
+    let tokens = [0, 1, 2].map(|index| Token {
+        index: u16::from(index),
+        ..served.town.token(50 + u128::from(index), Town::invoice_of(index))
+    });
+    let detaching = tokens.iter().map(detaching).collect();
+    let proposal = served.town.proposes("alice", detaching, tokens.to_vec());
+    let answer = served.hub.propose(proposal).await.expect("it works").expect("it signs");
+    served.town.answered("alice", &answer);
+    for (token, (grant, hub)) in tokens.iter().zip(&answer.grants) {
+        let mut bob = served.town.bob.clone();
+        let (bobs, wanted) = (key("bob"), token.index < 2);
+        let ctx = served.town.ctx(&bobs);
+        if wanted { bob.offered(token, grant, hub, None, &ctx) } else { bob.unwanted(token, grant, hub, &ctx) }
+            .expect("he takes the word");
+        served.town.bob = bob;
+    }
+    let ops = tokens.iter().map(|token| match token.index {
+        2 => Op::on(OpKind::Decline, token.id(), Amount::ZERO),
+        _ => Op::on(OpKind::Attach, token.id(), token.value),
+    });
+    let ops = ops.collect();
+    let proposal = served.town.proposes("bob", ops, vec![]);
+    served.hub.propose(proposal).await.expect("it works").expect("it signs");
+
+    let found = served.hub.mailbox(served.town.id("alice"), None, Duration::ZERO).await.expect("it works");
+    let [Letter::Declined(declined), Letter::Receipts(paid)] = found.letters.as_slice() else { panic!("{found:?}") };
+    let mut alice = served.town.alice.clone();
+    let alices = key("alice");
+    for receipt in declined.each().chain(paid.each()) {
+        let attached = Attached { receipt: receipt.receipt, signature: receipt.signature, hub: receipt.hub };
+        let ctx = served.town.ctx(&alices);
+        if receipt.token == tokens[2].id() {
+            alice.declined(receipt.token, &attached, &ctx).expect("it shows it");
+        } else {
+            alice.receipt(receipt.token, &attached, None, &ctx).expect("it shows it");
+        }
+    }
+    let paid_of = |token: &Token| alice.paying[&token.id()].paid.is_some();
+    assert_eq!(tokens.each_ref().map(paid_of), [true, true, false]);
+    assert!(alice.paying[&tokens[2].id()].declined);
+}
+
+#[tokio::test]
 async fn a_receipt_that_goes_out_with_its_commit_is_signed_once() {
     let mut served = Served::new().await;
     let token = served.town.token(100, 1);
@@ -182,7 +228,7 @@ async fn a_receipt_that_goes_out_with_its_commit_is_signed_once() {
     // One thread: whoever waits is woken by the commit, before its proposer goes on.
     let answer = served.hub.propose(attach).await.expect("it works").expect("it signs");
     let found = waiting.await.expect("it ends").expect("it works");
-    assert!(matches!(found.letters.as_slice(), [Letter::Receipt(receipt)] if receipt.hub == answer.word), "{found:?}");
+    assert!(matches!(found.letters.as_slice(), [Letter::Receipts(receipt)] if receipt.hub == answer.word), "{found:?}");
     assert_eq!(served.hub.metrics().steps.sign.sum().0, 1, "signatures for one state");
 }
 

@@ -26,17 +26,20 @@ fn level_up(level: &[B256], node: impl Fn(B256, B256) -> B256) -> Vec<B256> {
     level.chunks(2).map(|pair| if let [left, right] = pair { node(*left, *right) } else { pair[0] }).collect()
 }
 
-fn proof(leaves: Vec<B256>, mut index: usize, node: impl Fn(B256, B256) -> B256 + Copy) -> Vec<B256> {
-    let mut level = leaves;
-    let mut proof = vec![];
-    while level.len() > 1 {
-        if let Some(sibling) = level.get(index ^ 1) {
-            proof.push(*sibling);
-        }
-        level = level_up(&level, node);
-        index /= 2;
+/// From the leaves to the root.
+fn levels(leaves: Vec<B256>, node: impl Fn(B256, B256) -> B256 + Copy) -> Vec<Vec<B256>> {
+    let mut levels = vec![leaves];
+    while let Some(level) = levels.last()
+        && level.len() > 1
+    {
+        let next = level_up(level, node);
+        levels.push(next);
     }
-    proof
+    levels
+}
+
+fn proof(levels: &[Vec<B256>], index: usize) -> Vec<B256> {
+    levels.iter().enumerate().filter_map(|(height, level)| level.get((index >> height) ^ 1).copied()).collect()
 }
 
 /// The root over the pending tokens: leaves `keccak256(0x00 ‖ id)` in ascending order of ids, nodes
@@ -65,7 +68,7 @@ pub fn is_sorted(ids: &[TokenId]) -> bool {
 #[must_use]
 pub fn pending_proof(ids: &[TokenId], index: usize) -> Vec<B256> {
     assert!(index < ids.len(), "no token {index} of {}", ids.len());
-    proof(ids.iter().copied().map(leaf).collect(), index, node)
+    proof(&levels(ids.iter().copied().map(leaf).collect(), node), index)
 }
 
 /// Whether the siblings lead from a token at `index` of `count` to the root. `count` says at which levels a node has no
@@ -96,7 +99,8 @@ fn batch_node(one: B256, other: B256) -> B256 {
 /// one leaf is the leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batches {
-    leaves: Vec<B256>,
+    /// Kept, for each message of a batch wants its proof.
+    levels: Vec<Vec<B256>>,
     root: B256,
 }
 
@@ -114,12 +118,9 @@ impl Batches {
         if digests.is_empty() || digests.len() > 1 << BATCH_DEPTH {
             return Err(BatchSize(digests.len()));
         }
-        let leaves: Vec<B256> = digests.iter().map(|digest| digest.0).collect();
-        let mut level = leaves.clone();
-        while level.len() > 1 {
-            level = level_up(&level, batch_node);
-        }
-        Ok(Self { root: level[0], leaves })
+        let levels = levels(digests.iter().map(|digest| digest.0).collect(), batch_node);
+        let root = levels.last().and_then(|level| level.first()).copied().unwrap_or_default();
+        Ok(Self { levels, root })
     }
 
     /// The root.
@@ -134,8 +135,8 @@ impl Batches {
     /// If `index` is not below the number of digests.
     #[must_use]
     pub fn proof(&self, index: usize) -> Vec<B256> {
-        assert!(index < self.leaves.len(), "no digest {index} of {}", self.leaves.len());
-        proof(self.leaves.clone(), index, batch_node)
+        assert!(index < self.levels[0].len(), "no digest {index} of {}", self.levels[0].len());
+        proof(&self.levels, index)
     }
 }
 

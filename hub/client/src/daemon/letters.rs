@@ -41,6 +41,18 @@ fn recount<K: Recover>(client: &mut Client, id: TokenId, shown: Option<(Voucher,
     }
 }
 
+/// What cannot be taken in is left for another time; only a store that fails ends it.
+fn left(taken: Result<(), ClientFault>) -> Result<(), ClientFault> {
+    match taken {
+        Ok(()) => Ok(()),
+        Err(ClientFault::Store(error)) => Err(ClientFault::Store(error)),
+        Err(fault) => {
+            tracing::info!(%fault, "a letter is left");
+            Ok(())
+        }
+    }
+}
+
 impl Daemon {
     pub(super) fn letters(&mut self, mailbox: Mailbox) -> Result<(), ClientFault> {
         for letter in mailbox.letters {
@@ -50,14 +62,10 @@ impl Daemon {
                     Ok(())
                 }
                 Letter::Token(promise) => self.offer(&promise),
-                Letter::Receipt(receipt) => self.receipt(&receipt),
-                Letter::Declined(receipt) => self.declined(&receipt),
+                Letter::Receipts(receipts) => receipts.each().try_for_each(|receipt| left(self.receipt(&receipt))),
+                Letter::Declined(receipts) => receipts.each().try_for_each(|receipt| left(self.declined(&receipt))),
             };
-            match taken {
-                Ok(()) => {}
-                Err(ClientFault::Store(error)) => return Err(ClientFault::Store(error)),
-                Err(fault) => tracing::info!(%fault, "a letter is left"),
-            }
+            left(taken)?;
         }
         Ok(())
     }

@@ -245,14 +245,15 @@ impl Daemon {
     /// Sends the proposal under way, until it is answered or another one is under way.
     fn post(&mut self) {
         let under_way = self.client.as_ref().and_then(|client| client.half.as_ref());
-        let hash = under_way.map(|half| half.proposal.state.hash());
-        if self.posting.as_ref().map(|(posted, _)| *posted) == hash {
+        let signature = under_way.map(|half| half.proposal.client);
+        if self.posting.as_ref().map(|(posted, _)| *posted) == signature {
             return;
         }
         if let Some((_, posting)) = self.posting.take() {
             posting.abort();
         }
-        let (Some(hash), Some(half)) = (hash, under_way) else { return };
+        let (Some(signature), Some(half)) = (signature, under_way) else { return };
+        let hash = half.proposal.state.hash();
         let (link, tell, proposal) = (self.link.clone(), self.tell_loop.clone(), half.proposal.clone());
         let posting = tokio::spawn(async move {
             loop {
@@ -274,7 +275,7 @@ impl Daemon {
                 tokio::time::sleep(rest).await;
             }
         });
-        self.posting = Some((hash, posting));
+        self.posting = Some((signature, posting));
     }
 
     /// The hub's answer.

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tarefa_chain::Key;
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::sign::Signer as _;
 use tarefa_channel::{ChannelId, Time};
@@ -14,6 +13,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Input;
+use crate::keys::Keys;
 use crate::link::{Lines, Link, LinkFault, Session};
 
 /// How long before a hub that did not answer is asked again.
@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Desk {
     link: Link,
-    key: Arc<Key>,
+    key: Arc<Keys>,
     domain: Domain,
     channel: ChannelId,
     session: Arc<Mutex<Option<Session>>>,
@@ -81,7 +81,7 @@ impl Seat {
     /// Takes a seat for a channel.
     pub(super) fn new(
         link: Link,
-        key: Arc<Key>,
+        key: Arc<Keys>,
         domain: Domain,
         channel: ChannelId,
         tell: &mpsc::Sender<Input>,

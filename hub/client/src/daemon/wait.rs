@@ -1,5 +1,6 @@
 //! Whoever asked waits here until what was begun has come to something.
 
+use std::cell::OnceCell;
 use std::time::Instant;
 
 use alloy_primitives::B256;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use tarefa_chain::Fate;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::contract::Status;
-use tarefa_channel::{Amount, StateHash, TokenId};
+use tarefa_channel::{Amount, Seq, StateHash, TokenId};
 
 use super::{Daemon, Tell};
 use crate::fault::ClientFault;
@@ -35,18 +36,24 @@ pub struct Waiter {
     pub tell: Tell,
 }
 
+/// A state and its number, once somebody has asked.
+type Newest = OnceCell<Option<(StateHash, Seq)>>;
+
 impl Daemon {
     pub(super) fn wait(&mut self, until: Until, facts: Value, tell: Tell) {
         let deadline = Instant::now() + self.pace.wait;
         self.waiters.push(Waiter { until, facts, deadline, tell });
     }
 
-    /// What has come of it; none while nothing has.
-    fn outcome(&self, until: &Until) -> Option<Result<Value, ClientFault>> {
+    /// What has come of it; none while nothing has. `newest`: the newest doubly-signed state, for the next who waits too.
+    fn outcome(&self, until: &Until, newest: &Newest) -> Option<Result<Value, ClientFault>> {
         match until {
             Until::Signed(hash, _) => {
-                let newest = self.client.as_ref().and_then(|client| client.newest.as_ref());
-                newest.filter(|state| state.hash() == *hash).map(|state| Ok(json!({ "seq": state.seq })))
+                let newest = newest.get_or_init(|| {
+                    let state = self.client.as_ref().and_then(|client| client.newest.as_ref());
+                    state.map(|state| (state.hash(), state.seq))
+                });
+                newest.filter(|(found, _)| found == hash).map(|(_, seq)| Ok(json!({ "seq": seq })))
             }
             Until::Paid(token) => {
                 let client = self.client.as_ref()?;
@@ -89,9 +96,9 @@ impl Daemon {
 
     /// Tells everybody whose wait is over.
     pub(super) fn settle_waiters(&mut self) {
-        let now = Instant::now();
+        let (now, newest) = (Instant::now(), Newest::new());
         for waiter in std::mem::take(&mut self.waiters) {
-            let outcome = match self.outcome(&waiter.until) {
+            let outcome = match self.outcome(&waiter.until, &newest) {
                 Some(outcome) => outcome,
                 None if waiter.tell.is_closed() => continue,
                 None if now < waiter.deadline => {

@@ -126,7 +126,7 @@ impl<C: Chain, K: Signer + Recover, R: Rules> Watch<'_, C, K, R> {
                 let owner = self.ctx.chain.owner(payee)?;
                 let epoch = self.ctx.chain.epoch(payee)?;
                 Evidence::Receipt {
-                    receipt: receipt.clone(),
+                    receipt: (**receipt).clone(),
                     signature: *signature,
                     payee: owner,
                     epoch,

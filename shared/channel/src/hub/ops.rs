@@ -1,6 +1,8 @@
 //! What each operation needs before the hub signs it, and what it changes in the rows.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -11,7 +13,7 @@ use crate::chain::{Chain, Ctx};
 use crate::contract::{RedemptionStatus, Status};
 use crate::id::{Amount, ChannelId, Seq, StateHash, TokenId};
 use crate::limits;
-use crate::message::{Grant, Message, Op, OpKind, Token, TokenKind};
+use crate::message::{Grant, Message, Op, OpKind, Receipt, Token, TokenKind};
 use crate::rules::{Rule, Rules};
 use crate::sign::{HubSignature, Recover, Signature};
 use crate::transition::{Known, Side, Tokens, side_word};
@@ -26,6 +28,8 @@ pub(super) struct Work<'a, S, C, K, R> {
     payees: BTreeMap<ChannelId, HubChannel>,
     tokens: BTreeMap<TokenId, HubToken>,
     invoices: Vec<(ChannelId, B256, TokenId)>,
+    /// The proposed state as payers get it: one for all of its tokens.
+    receipt: OnceCell<Arc<Receipt>>,
 }
 
 impl<S, C, K, R> Tokens for Work<'_, S, C, K, R> {
@@ -42,7 +46,7 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         let fresh = proposal.tokens.iter().map(|token| (token.id(), Seq::ZERO)).collect();
         let named = proposal.state.ops.iter().map(|op| TokenId(op.token));
         let tokens = named.filter_map(|id| Some((id, rows.token(id)?))).collect();
-        Self { rows, ctx, proposal, fresh, payees: BTreeMap::new(), tokens, invoices: vec![] }
+        Self { rows, ctx, proposal, fresh, payees: BTreeMap::new(), tokens, invoices: vec![], receipt: OnceCell::new() }
     }
 
     /// Every DETACH has its token, in order, and every token is new and names this state and its place.
@@ -146,6 +150,12 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         Ok(())
     }
 
+    /// What the payer of a token gets to see of this state.
+    fn shown(&self) -> (Arc<Receipt>, Signature) {
+        let receipt = self.receipt.get_or_init(|| Arc::new(self.proposal.state.receipt()));
+        (Arc::clone(receipt), self.proposal.client)
+    }
+
     fn row(&mut self, id: TokenId) -> Result<&mut HubToken, Refusal> {
         self.tokens.get_mut(&id).ok_or(Refusal::Stage(id))
     }
@@ -185,8 +195,7 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
             return Err(Refusal::Evidence(id));
         }
         channel.reserved = channel.reserved.beyond(token.value);
-        let receipt = self.proposal.state.receipt();
-        let signature: Signature = self.proposal.client;
+        let (receipt, signature) = self.shown();
         let row = self.row(id)?;
         row.stage = Stage::Attached { amount, receipt, signature };
         row.voucher = voucher;
@@ -231,7 +240,7 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         let mut shown = None;
         if let Stage::Attached { receipt, signature, .. } = &row.stage {
             channel.unsettled = channel.unsettled.beyond(amount);
-            shown = Some((receipt.clone(), *signature));
+            shown = Some((Arc::clone(receipt), *signature));
         }
         row.stage = Stage::Landed(shown);
         Ok(())
@@ -273,7 +282,7 @@ impl<'a, S: Rows, C: Chain, K: Recover, R: Rules> Work<'a, S, C, K, R> {
         }
         let token = self.check_earned(id, channel)?;
         channel.reserved = channel.reserved.beyond(token.value);
-        let shown = (self.proposal.state.receipt(), self.proposal.client);
+        let shown = self.shown();
         self.row(id)?.stage = Stage::Declined(Some(shown));
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What a hub's store holds of a channel and of a token.
 
+use std::sync::Arc;
+
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
@@ -87,14 +89,26 @@ pub enum Stage {
         /// How much.
         amount: Amount,
         /// The payee's state, opened.
-        receipt: Receipt,
+        receipt: Arc<Receipt>,
         /// The payee's signature of it.
         signature: Signature,
     },
     /// The payee gave it up; what shows that is for the payer. Without, where the payee only said so (rule 10 off).
-    Declined(Option<(Receipt, Signature)>),
+    Declined(Option<(Arc<Receipt>, Signature)>),
     /// The payer's channel is done with it; its receipt, where it was attached, can still be asked for.
-    Landed(Option<(Receipt, Signature)>),
+    Landed(Option<(Arc<Receipt>, Signature)>),
+}
+
+impl Stage {
+    /// What shows the payer what the payee did with it: the payee's state, opened, and its signature of that.
+    #[must_use]
+    pub fn shown(&self) -> Option<(&Receipt, Signature)> {
+        match self {
+            Self::Attached { receipt, signature, .. } => Some((receipt, *signature)),
+            Self::Declined(shown) | Self::Landed(shown) => shown.as_ref().map(|(receipt, by)| (&**receipt, *by)),
+            Self::Granted => None,
+        }
+    }
 }
 
 /// A token: one row.
