@@ -19,8 +19,8 @@ use super::{StoreError, row};
 /// Rows that are looked through at a time, to be forgotten: a few milliseconds. Queries have this number in their text.
 const PAGE: usize = 512;
 
-/// A place among the tokens, by their last deadline.
-pub type Age = (Time, TokenId);
+/// A place among the tokens, by their last deadline: behind so many of this one, which stay.
+pub type Age = (Time, u64);
 
 /// What was forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,24 +280,29 @@ impl<'a> Book<'a> {
         before: Time,
         over: impl Fn(&HubChannel) -> bool,
     ) -> Result<Forgotten, StoreError> {
-        let (from, id) = after.unwrap_or_default();
-        // What must stay is passed over the next time, or it would be all that is ever looked at.
+        let (mut last, mut staying) = after.unwrap_or_default();
+        // What must stay is passed over the next time, or it would be all that is ever looked at. Of those of one time, which are in no order of
+        // their own, one may be missed that way: it is found when the search begins anew.
         let query =
-            "SELECT body FROM token WHERE claim_by < $1 AND (claim_by, id) > ($2, $3) ORDER BY claim_by, id LIMIT 512";
-        let found = self.tokens(query, &[time(before), time(from), bytes(&id.0)])?;
+            "SELECT body FROM token WHERE claim_by >= $1 AND claim_by < $2 ORDER BY claim_by LIMIT 512 OFFSET $3";
+        let found = self.tokens(query, &[time(last), time(before), number(staying)])?;
         let mut rows = 0;
         for token in &found {
+            if token.token.claim_by != last {
+                (last, staying) = (token.token.claim_by, 0);
+            }
             if self.is_forgettable(token, &over)? {
                 rows += self.sql.run("DELETE FROM token WHERE id = $1", &[bytes(&token.id().0)])?;
                 self.cache.forget_token(token);
+            } else {
+                staying += 1;
             }
         }
         let query = "DELETE FROM invoice WHERE (payee, invoice) IN
             (SELECT payee, invoice FROM invoice WHERE expires < $1 ORDER BY expires LIMIT 512)";
         let invoices = self.sql.run(query, &[time(before)])?;
-        let last = found.last().map(|token| (token.token.claim_by, token.id()));
         let more = found.len() == PAGE || invoices == PAGE;
-        Ok(Forgotten { rows: rows + invoices, next: more.then(|| last.or(after).unwrap_or_default()) })
+        Ok(Forgotten { rows: rows + invoices, next: more.then_some((last, staying)) })
     }
 
     fn is_forgettable(&self, token: &HubToken, over: impl Fn(&HubChannel) -> bool) -> Result<bool, StoreError> {
@@ -382,9 +387,13 @@ impl<'a> Book<'a> {
     }
 }
 
-/// SQL has signed integers; times end far below.
+/// SQL has signed integers; times and counts end far below.
+fn number(number: u64) -> Cell<'static> {
+    Cell::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
 fn time(time: Time) -> Cell<'static> {
-    Cell::Number(i64::try_from(time.0).unwrap_or(i64::MAX))
+    number(time.0)
 }
 
 /// The rows as the machine asks for them. It knows no failing store: a fault is kept, and nothing that it decided counts.

@@ -8,8 +8,8 @@ use super::StoreError;
 /// One entry per version, in order. Rows are updated in place: the hub keeps no history, receipts are in token rows.
 ///
 /// Tables have row ids, so that rows of one time are in one page whatever their keys are, and a payment touches few pages. Of tokens only
-/// those that wait are in an index by party.
-const MIGRATIONS: [&str; 2] = ["
+/// those that wait are in an index by party; an index with the ids of all would put each payment into a page of its own.
+const MIGRATIONS: [&str; 3] = ["
     CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
     CREATE TABLE channel (id BLOB NOT NULL PRIMARY KEY, body BLOB NOT NULL) STRICT;
     CREATE TABLE token (id BLOB NOT NULL PRIMARY KEY, payer BLOB NOT NULL, payee BLOB NOT NULL, claim_by INTEGER NOT NULL,
@@ -24,6 +24,9 @@ const MIGRATIONS: [&str; 2] = ["
     CREATE INDEX token_due ON token (claim_by, payer) WHERE stage = 2;
     CREATE INDEX token_age ON token (claim_by, id);
     DROP INDEX token_claim_by;
+", "
+    CREATE INDEX token_claim_by ON token (claim_by);
+    DROP INDEX token_age;
 "];
 
 /// Brings a database to the newest version.
