@@ -17,6 +17,6 @@ mod words;
 pub use hub::{Deployment, Fault, Hub, LONGEST_POLL, Opening, Policy, Refused, Standing};
 pub use mailbox::{Letter, Mailbox, Promise, Receipt};
 pub use metrics::Metrics;
-pub use monitor::{Monitor, MonitorFault};
+pub use monitor::{FEW_DEFENCES, Monitor, MonitorFault};
 pub use relay::{Relay, Word};
 pub use session::{Login, SESSION};

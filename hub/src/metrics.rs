@@ -21,6 +21,8 @@ pub struct Metrics {
     pub polls: AtomicU64,
     /// Words passed on by the stream.
     pub relayed: AtomicU64,
+    /// Channels that the signing key's money would enforce, as it was counted last.
+    pub defences: AtomicU64,
     /// Where the time of proposals goes.
     pub steps: Arc<Steps>,
 }

@@ -1,9 +1,10 @@
 //! Watches the chain for the hub: shows it every block, begins the rows of new channels, and does by itself what its channels need.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
-use std::sync::Arc;
 use tarefa_chain::{Event, Fate, Flight, Outbox, RpcFault, View, WatchError, Watcher};
 use tarefa_channel::chain::{Chain as _, Ctx};
 use tarefa_channel::contract::{Call, Owner};
@@ -29,6 +30,15 @@ const KEPT: u64 = 86_400;
 
 /// Looks between two searches for rows that can be forgotten: a minute. Such a search takes a look for each page of them.
 const FORGET_EVERY: u64 = 120;
+
+/// Looks between two questions of what the signing key's money is enough for: half a minute.
+const COUNT_EVERY: u64 = 60;
+
+/// What it takes to enforce one channel: a close and a finalise, as `docs/performance.md` has them.
+const DEFENCE_GAS: u128 = 160_000;
+
+/// Fewer than this and the hub says so: what a short run of bad channels needs at a price that doubles.
+pub const FEW_DEFENCES: u64 = 10;
 
 /// Why a look has not brought anything.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +106,12 @@ impl Monitor {
             tracing::warn!(
                 "the newest block is old, or this clock is wrong: nothing is signed, but what is seen is defended"
             );
+        }
+        // The first look counts too.
+        if self.looks % COUNT_EVERY == 1
+            && let Err(fault) = self.count_defences().await
+        {
+            tracing::warn!(%fault, "the signing key's money is not counted");
         }
         if !self.lead().await? {
             return Ok(0);
@@ -267,12 +283,25 @@ impl Monitor {
         Ok(sent)
     }
 
-    /// Native money of the hub's signing account, which pays for its calls.
+    /// How many channels the money of the signing key would enforce, close and finalise, at the price of now.
     ///
     /// # Errors
     /// Where the node does not answer.
-    pub async fn gas_money(&self) -> Result<U256, RpcFault> {
-        self.watcher.rpc().balance(self.outbox.address()).await
+    pub async fn defences(&self) -> Result<u64, RpcFault> {
+        let rpc = self.watcher.rpc();
+        let (money, fees) = tokio::try_join!(rpc.balance(self.outbox.address()), rpc.fees())?;
+        let each = U256::from(fees.most.max(1)).saturating_mul(U256::from(DEFENCE_GAS));
+        Ok((money / each).saturating_to())
+    }
+
+    async fn count_defences(&self) -> Result<(), RpcFault> {
+        let defences = self.defences().await?;
+        if defences < FEW_DEFENCES {
+            let address = self.outbox.address();
+            tracing::warn!(%address, defences, "the signing key's money is enough for few channels: send it more");
+        }
+        self.hub.metrics().defences.store(defences, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Looks for ever. A fault is told and tried again: the hub signs nothing once its view is old.

@@ -16,7 +16,7 @@ use tarefa_channel::sign::Signer as _;
 use tarefa_channel::terms::Terms;
 use tarefa_daemon::home::Home;
 use tarefa_hub::store::Store;
-use tarefa_hub::{Deployment, Hub, Monitor, Policy, http};
+use tarefa_hub::{Deployment, FEW_DEFENCES, Hub, Monitor, Policy, http};
 use zeroize::Zeroizing;
 
 use crate::args::{HubDeploy, HubDeposit, HubRun};
@@ -218,6 +218,7 @@ pub async fn run(args: HubRun) -> Result<u8> {
         }
     };
     let signer = key(&dir, SIGNER)?;
+    let signing = signer.address();
     let rpc = Rpc::connect(&settings.rpc).await?;
     ensure!(
         rpc.chain_id() == deployment.chain_id,
@@ -235,8 +236,11 @@ pub async fn run(args: HubRun) -> Result<u8> {
     let hub = Arc::new(hub);
     let mut monitor = Monitor::new(Arc::clone(&hub), watcher, outbox, random()?);
     monitor.look().await.context("the chain cannot be read")?;
-    if monitor.gas_money().await?.is_zero() {
-        ui.say("the signing key has no money for gas: the hub cannot defend its channels until it has");
+    let defences = monitor.defences().await?;
+    if defences < FEW_DEFENCES {
+        ui.say(&format!(
+            "the signing key's money is enough to enforce {defences} channels: send {signing} more, or the rest is undefended"
+        ));
     }
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await

@@ -476,6 +476,14 @@ async fn what_is_ordered_does_not_ride_with_what_is_attached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hub_counts_the_channels_that_its_money_would_enforce() {
+    let town = Town::new().await;
+    town.until_measured("hub_defences ", |found| found > 1000).await;
+    town.hub_has(0).await;
+    town.until_measured("hub_defences ", |found| found == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rpc_is_of_this_machine_and_for_those_who_have_its_word() {
     let mut town = Town::new().await;
     town.start("alice").await;

@@ -95,8 +95,8 @@ async fn chain() -> String {
     url
 }
 
-async fn fund(node: &str, account: Address) {
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "anvil_setBalance", "params": [account, U256::from(100 * ETHER)] });
+async fn fund(node: &str, account: Address, wei: u128) {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "anvil_setBalance", "params": [account, U256::from(wei)] });
     reqwest::Client::new().post(node).json(&body).send().await.expect("an answer");
 }
 
@@ -120,7 +120,7 @@ impl Town {
         let rpc = Rpc::connect(&node).await.expect("a node");
         let (treasury, signer) = (key("treasury"), key("hub"));
         for account in [&treasury, &signer, &key("alice"), &key("bob")] {
-            fund(&node, account.address()).await;
+            fund(&node, account.address(), 100 * ETHER).await;
         }
         let from = rpc.head().await.expect("a block");
         let mut sender = Sender::new(rpc.clone(), treasury.clone(), CEILING).await.expect("a node");
@@ -177,6 +177,26 @@ impl Town {
                 return;
             }
             assert!(Instant::now() < deadline, "{what}: never");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The hub's signing key has so much.
+    pub async fn hub_has(&self, wei: u128) {
+        fund(&self.node, key("hub").address(), wei).await;
+    }
+
+    /// A gauge of the hub, once it is as wanted.
+    pub async fn until_measured(&self, name: &str, wanted: impl Fn(u64) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = reqwest::get(format!("{}/metrics", self.hub)).await.expect("an answer");
+            let text = answer.text().await.expect("words");
+            let found = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            if found.is_some_and(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name} is {found:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
