@@ -1,7 +1,6 @@
 //! What a hub answers. Replicas are alike: everything that lasts is in the store.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -230,18 +229,14 @@ impl Hub {
     pub fn measured(&self) -> String {
         let view = self.view();
         let age = view.head().time.until(view.own_time());
-        let defences = self.metrics.defences.load(Ordering::Relaxed);
-        self.metrics.text(&[
+        let mut now = vec![
             ("hub_commits_total", "counter", "Commits of the store.", self.store.commits()),
             ("hub_view_age_seconds", "gauge", "Age of the newest block seen.", age),
             ("hub_view_block", "gauge", "The newest block seen.", view.head().number),
-            (
-                "hub_defences",
-                "gauge",
-                "Channels that the signing key's money would enforce at the price of now.",
-                defences,
-            ),
-        ])
+        ];
+        let help = "Channels, with all their tokens to claim, that the signing key's money would enforce.";
+        now.extend(self.metrics.defences().map(|channels| ("hub_defences", "gauge", help, channels)));
+        self.metrics.text(&now)
     }
 
     /// Whether it can decide anything: its view is fresh and its store answers.

@@ -15,8 +15,8 @@ mod timed;
 mod words;
 
 pub use hub::{Deployment, Fault, Hub, LONGEST_POLL, Opening, Policy, Refused, Standing};
-pub use mailbox::{Letter, Mailbox, Promise, Receipt};
+pub use mailbox::{Letter, Mailbox, Promise, Receipt, Receipts, Shown};
 pub use metrics::Metrics;
-pub use monitor::{FEW_DEFENCES, Monitor, MonitorFault};
+pub use monitor::{Monitor, MonitorFault};
 pub use relay::{Relay, Word};
 pub use session::{Login, SESSION};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tarefa_channel::contract::HubWord;
 use tarefa_channel::message::{self, Grant, Token};
 use tarefa_channel::sign::{HubSignature, Signature};
-use tarefa_channel::{ChannelId, TokenId};
+use tarefa_channel::{ChannelId, TokenId, limits};
 use tokio::sync::watch;
 
 /// Bells beyond which those that nobody hears are taken down: half a kB each.
@@ -59,16 +59,17 @@ pub struct Shown {
 }
 
 impl Receipts {
-    /// The receipt of each token by itself.
-    pub fn each(&self) -> impl Iterator<Item = Receipt> {
-        self.tokens.iter().map(|&Shown { token, preimage, voucher }| Receipt {
-            token,
-            receipt: self.receipt.clone(),
-            signature: self.signature,
-            hub: self.hub.clone(),
-            preimage,
-            voucher,
-        })
+    /// The receipt of one of them by itself.
+    #[must_use]
+    pub fn of(&self, &Shown { token, preimage, voucher }: &Shown) -> Receipt {
+        let (receipt, signature, hub) = (self.receipt.clone(), self.signature, self.hub.clone());
+        Receipt { token, receipt, signature, hub, preimage, voucher }
+    }
+
+    /// Whether a state can have done that: its operations are as many as it may have, and of each token there is one.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        self.receipt.ops.len() <= limits::OPS && self.tokens.len() <= self.receipt.ops.len()
     }
 }
 
@@ -190,6 +191,22 @@ impl Bells {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_than_a_state_can_have_done_is_no_letter() {
+        let letter = |tokens: usize, ops: usize| {
+            let op = message::Op::of(message::OpKind::Attach, tarefa_channel::Amount::ZERO);
+            let (channel, seq, balances) = (ChannelId(B256::ZERO), tarefa_channel::Seq::ZERO, B256::ZERO);
+            let receipt = message::Receipt { channel, seq, last: false, balances, ops: vec![op; ops] };
+            let shown = Shown { token: TokenId(B256::ZERO), preimage: B256::ZERO, voucher: None };
+            let signature = Signature([0; 64]);
+            let hub = HubWord::State(HubSignature { signature, proof: vec![] });
+            Receipts { tokens: vec![shown; tokens], receipt, signature, hub }
+        };
+        assert!(letter(64, 64).is_possible() && letter(1, 64).is_possible());
+        assert!(!letter(65, 65).is_possible(), "no state has so many operations");
+        assert!(!letter(3, 2).is_possible(), "each token needs one");
+    }
 
     #[test]
     fn a_bell_rings_for_its_channel_alone_and_never_says_the_same_again() {

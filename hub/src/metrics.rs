@@ -21,8 +21,8 @@ pub struct Metrics {
     pub polls: AtomicU64,
     /// Words passed on by the stream.
     pub relayed: AtomicU64,
-    /// Channels that the signing key's money would enforce, as it was counted last.
-    pub defences: AtomicU64,
+    /// Channels that the signing key's money would enforce, as it was counted last, and one more; zero before.
+    defences: AtomicU64,
     /// Where the time of proposals goes.
     pub steps: Arc<Steps>,
 }
@@ -31,6 +31,17 @@ impl Metrics {
     /// One more.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many channels the signing key's money would enforce.
+    pub fn count_defences(&self, channels: u64) {
+        self.defences.store(channels.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// The same, once it was counted.
+    #[must_use]
+    pub fn defences(&self) -> Option<u64> {
+        self.defences.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// All of them, with what is asked of the hub at this moment: name, kind, help, value.

@@ -1,11 +1,10 @@
 //! Watches the chain for the hub: shows it every block, begins the rows of new channels, and does by itself what its channels need.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
-use tarefa_chain::{Event, Fate, Flight, Outbox, RpcFault, View, WatchError, Watcher};
+use tarefa_chain::{Event, Fate, Flight, GAS_BEHIND, Outbox, RpcFault, View, WatchError, Watcher};
 use tarefa_channel::chain::{Chain as _, Ctx};
 use tarefa_channel::contract::{Call, Owner};
 use tarefa_channel::hub::{HubChannel, HubToken, duties};
@@ -14,7 +13,7 @@ use tarefa_channel::rules::Every;
 use tarefa_channel::{ChannelId, Time};
 
 use crate::hub::Hub;
-use crate::store::{Age, StoreError};
+use crate::store::{Age, Book, StoreError};
 
 /// The lease that one of several replicas holds to send for all.
 const LEASE: &str = "monitor";
@@ -34,11 +33,11 @@ const FORGET_EVERY: u64 = 120;
 /// Looks between two questions of what the signing key's money is enough for: half a minute.
 const COUNT_EVERY: u64 = 60;
 
-/// What it takes to enforce one channel: a close and a finalise, as `docs/performance.md` has them.
-const DEFENCE_GAS: u128 = 160_000;
+/// What it takes to enforce a channel without tokens: a close and a finalise, as `docs/performance.md` has them, and what is spared for others.
+const DEFENCE_GAS: u64 = 200_000;
 
-/// Fewer than this and the hub says so: what a short run of bad channels needs at a price that doubles.
-pub const FEW_DEFENCES: u64 = 10;
+/// Fewer than this and the hub says so: two channels that go bad together, at a price that has doubled.
+const FEW_DEFENCES: u64 = 4;
 
 /// Why a look has not brought anything.
 #[derive(Debug, thiserror::Error)]
@@ -107,12 +106,6 @@ impl Monitor {
                 "the newest block is old, or this clock is wrong: nothing is signed, but what is seen is defended"
             );
         }
-        // The first look counts too.
-        if self.looks % COUNT_EVERY == 1
-            && let Err(fault) = self.count_defences().await
-        {
-            tracing::warn!(%fault, "the signing key's money is not counted");
-        }
         if !self.lead().await? {
             return Ok(0);
         }
@@ -123,7 +116,14 @@ impl Monitor {
             }
         }
         self.fates().await?;
-        self.act().await
+        let sent = self.act().await?;
+        // After all that has to be in time; the first look counts too.
+        if self.looks % COUNT_EVERY == 1
+            && let Err(fault) = self.count_defences().await
+        {
+            tracing::warn!(%fault, "the signing key's money is not counted");
+        }
+        Ok(sent)
     }
 
     /// Forgets some of what nobody can ask about any more.
@@ -154,13 +154,7 @@ impl Monitor {
     async fn keep(&mut self, flights: Vec<Flight>) -> Result<(), MonitorFault> {
         let body = serde_json::to_vec(&flights).map_err(unreadable)?;
         let (name, now, shared) = (self.name, self.now_ms(), self.hub.store().is_shared());
-        let kept = self.hub.store().transact(move |book| {
-            let leads = !shared || book.lease(LEASE, name, now, now + LEASE_MS)?;
-            if leads {
-                book.put_single(FLIGHTS, &body)?;
-            }
-            Ok(leads)
-        });
+        let kept = self.hub.store().transact(move |book| keep_leading(book, shared, name, now, &body));
         if !kept.await? {
             self.leads = false;
             return Err(MonitorFault::Deposed);
@@ -283,24 +277,19 @@ impl Monitor {
         Ok(sent)
     }
 
-    /// How many channels the money of the signing key would enforce, close and finalise, at the price of now.
-    ///
-    /// # Errors
-    /// Where the node does not answer.
-    pub async fn defences(&self) -> Result<u64, RpcFault> {
+    /// How many channels the money of the signing key would enforce at the price of now, each with as many tokens to claim as it may have. What
+    /// counts is what a node wants to see for calls that wait together: most of it is not spent.
+    async fn count_defences(&self) -> Result<(), RpcFault> {
         let rpc = self.watcher.rpc();
         let (money, fees) = tokio::try_join!(rpc.balance(self.outbox.address()), rpc.fees())?;
-        let each = U256::from(fees.most.max(1)).saturating_mul(U256::from(DEFENCE_GAS));
-        Ok((money / each).saturating_to())
-    }
-
-    async fn count_defences(&self) -> Result<(), RpcFault> {
-        let defences = self.defences().await?;
+        let claims = U256::from(self.hub.deployment().terms.live_tokens) * U256::from(GAS_BEHIND);
+        let each = (claims + U256::from(DEFENCE_GAS)) * U256::from(fees.most.max(1));
+        let defences: u64 = (money / each).saturating_to();
         if defences < FEW_DEFENCES {
             let address = self.outbox.address();
-            tracing::warn!(%address, defences, "the signing key's money is enough for few channels: send it more");
+            tracing::warn!(%address, defences, "the signing key's money enforces few channels: send it more");
         }
-        self.hub.metrics().defences.store(defences, Ordering::Relaxed);
+        self.hub.metrics().count_defences(defences);
         Ok(())
     }
 
@@ -315,6 +304,15 @@ impl Monitor {
     }
 }
 
+/// Keeps the list of calls if this replica is the one that sends, which it then is for longer; whether it was.
+fn keep_leading(book: &Book<'_>, shared: bool, name: B256, now_ms: u64, list: &[u8]) -> Result<bool, StoreError> {
+    let leads = !shared || book.lease(LEASE, name, now_ms, now_ms + LEASE_MS)?;
+    if leads {
+        book.put_single(FLIGHTS, list)?;
+    }
+    Ok(leads)
+}
+
 fn unreadable(error: serde_json::Error) -> StoreError {
     StoreError::Unreadable { what: "list of calls on their way", why: error.to_string() }
 }
@@ -323,4 +321,28 @@ fn unreadable(error: serde_json::Error) -> StoreError {
 fn begun(event: &Event) -> Option<HubChannel> {
     let Event::Subscribed { channel, owner, epoch, client_in, hub_in } = event else { return None };
     Some(HubChannel::opened(*owner, *epoch, *channel, *client_in, *hub_in))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn only_the_replica_that_sends_keeps_its_list_of_calls() {
+        let store = Store::in_memory().expect("it opens");
+        let keeps = async |name: u8, now: u64, list: &'static [u8]| {
+            let work = move |book: &Book<'_>| {
+                let kept = keep_leading(book, true, B256::with_last_byte(name), now, list)?;
+                Ok((kept, book.single(FLIGHTS)?.unwrap_or_default()))
+            };
+            store.transact(work).await.expect("it works")
+        };
+        assert_eq!(keeps(1, 1000, b"first").await, (true, b"first".to_vec()));
+        assert_eq!(keeps(2, 1000 + LEASE_MS - 1, b"other").await, (false, b"first".to_vec()), "the first one sends");
+        assert_eq!(keeps(1, 1000 + LEASE_MS - 1, b"second").await, (true, b"second".to_vec()));
+        assert_eq!(keeps(2, 1000 + LEASE_MS, b"other").await, (false, b"second".to_vec()), "for longer by that");
+        assert_eq!(keeps(2, 1000 + 2 * LEASE_MS, b"other").await, (true, b"other".to_vec()));
+        assert_eq!(keeps(1, 1000 + 2 * LEASE_MS, b"late").await, (false, b"other".to_vec()), "deposed");
+    }
 }

@@ -16,7 +16,7 @@ use tarefa_channel::sign::Signer as _;
 use tarefa_channel::terms::Terms;
 use tarefa_daemon::home::Home;
 use tarefa_hub::store::Store;
-use tarefa_hub::{Deployment, FEW_DEFENCES, Hub, Monitor, Policy, http};
+use tarefa_hub::{Deployment, Hub, Monitor, Policy, http};
 use zeroize::Zeroizing;
 
 use crate::args::{HubDeploy, HubDeposit, HubRun};
@@ -236,10 +236,9 @@ pub async fn run(args: HubRun) -> Result<u8> {
     let hub = Arc::new(hub);
     let mut monitor = Monitor::new(Arc::clone(&hub), watcher, outbox, random()?);
     monitor.look().await.context("the chain cannot be read")?;
-    let defences = monitor.defences().await?;
-    if defences < FEW_DEFENCES {
+    if hub.metrics().defences() == Some(0) {
         ui.say(&format!(
-            "the signing key's money is enough to enforce {defences} channels: send {signing} more, or the rest is undefended"
+            "the signing key has not enough money for gas to enforce a channel at its worst: send {signing} more"
         ));
     }
     let listener = tokio::net::TcpListener::bind(args.listen)

@@ -21,7 +21,7 @@ const RAISE: u128 = 15;
 
 /// Gas of a call that cannot be estimated, because it follows one that is not mined yet: twice the dearest call there is, a finalise with
 /// 32 pending tokens.
-const GAS_BEHIND: u64 = 1_000_000;
+pub const GAS_BEHIND: u64 = 1_000_000;
 
 /// A transaction that was sent, or may have been: where the node did not answer, it is treated as sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

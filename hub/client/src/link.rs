@@ -282,11 +282,15 @@ impl Lines {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
-                if let Ok(said) = serde_json::from_slice(&line) {
-                    if !self.delay.is_zero() {
-                        tokio::time::sleep(self.delay).await;
+                match serde_json::from_slice(&line) {
+                    Ok(said) => {
+                        if !self.delay.is_zero() {
+                            tokio::time::sleep(self.delay).await;
+                        }
+                        return Some(said);
                     }
-                    return Some(said);
+                    Err(_) if line.trim_ascii().is_empty() => {}
+                    Err(error) => tracing::warn!(%error, "the hub said something that this client does not know"),
                 }
             } else if self.rest.len() > self.longest {
                 return None;

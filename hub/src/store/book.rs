@@ -281,10 +281,8 @@ impl<'a> Book<'a> {
         over: impl Fn(&HubChannel) -> bool,
     ) -> Result<Forgotten, StoreError> {
         let (mut last, mut staying) = after.unwrap_or_default();
-        // What must stay is passed over the next time, or it would be all that is ever looked at. Of those of one time, which are in no order of
-        // their own, one may be missed that way: it is found when the search begins anew.
-        let query =
-            "SELECT body FROM token WHERE claim_by >= $1 AND claim_by < $2 ORDER BY claim_by LIMIT 512 OFFSET $3";
+        // What must stay is passed over the next time, or it would be all that is ever looked at.
+        let query = "SELECT body FROM token WHERE claim_by >= $1 AND claim_by < $2 ORDER BY claim_by, rowid LIMIT 512 OFFSET $3";
         let found = self.tokens(query, &[time(last), time(before), number(staying)])?;
         let mut rows = 0;
         for token in &found {

@@ -8,7 +8,7 @@ use super::StoreError;
 /// One entry per version, in order. Rows are updated in place: the hub keeps no history, receipts are in token rows.
 ///
 /// Tables have row ids, so that rows of one time are in one page whatever their keys are, and a payment touches few pages. Of tokens only
-/// those that wait are in an index by party; an index with the ids of all would put each payment into a page of its own.
+/// those that wait are in an index by party; a second index with the ids of all would put each payment into one more page of its own.
 const MIGRATIONS: [&str; 3] = ["
     CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
     CREATE TABLE channel (id BLOB NOT NULL PRIMARY KEY, body BLOB NOT NULL) STRICT;
@@ -28,6 +28,12 @@ const MIGRATIONS: [&str; 3] = ["
     CREATE INDEX token_claim_by ON token (claim_by);
     DROP INDEX token_age;
 "];
+
+/// What a server's tables lack after that version (counted from zero): tables of SQLite have a `rowid`, by which rows of one time are in order.
+const ON_A_SERVER: (usize, &str) = (
+    2,
+    "ALTER TABLE token ADD COLUMN rowid BIGSERIAL; DROP INDEX token_claim_by; CREATE INDEX token_claim_by ON token (claim_by, rowid)",
+);
 
 /// Brings a database to the newest version.
 pub fn migrate(connection: &Connection) -> Result<(), StoreError> {
@@ -56,9 +62,12 @@ pub fn migrate_postgres(client: &mut Client, lock: i64) -> Result<(), StoreError
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    for statements in MIGRATIONS.iter().skip(found) {
+    for (version, statements) in MIGRATIONS.iter().enumerate().skip(found) {
         let own = statements.replace(" STRICT", "").replace("BLOB", "BYTEA").replace("INTEGER", "BIGINT");
         transaction.batch_execute(&own)?;
+        if version == ON_A_SERVER.0 {
+            transaction.batch_execute(ON_A_SERVER.1)?;
+        }
     }
     transaction.batch_execute(&format!("DELETE FROM version; INSERT INTO version VALUES ({known})"))?;
     Ok(transaction.commit()?)

@@ -87,6 +87,13 @@ async fn tag_1_12_a_hundred_payers_at_once_are_promised_no_more_than_there_is() 
     crowd(&town, &town).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: hub/with-postgres.sh; ./test runs it"]
+async fn old_rows_are_looked_through_once_on_a_server_too() {
+    let (one, _other) = stores().await;
+    crate::store::forgets_every_other(&Town::new(one).await).await;
+}
+
 /// A hundred payers want to pay Bob thirty each, at two hubs at the same time: the hub's share there is 400.
 async fn crowd(first: &Town, second: &Town) {
     first.expect_payments(CROWD).await;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use tarefa_channel::contract::HubWord;
-use tarefa_channel::hub::{Invoice, Refusal, Stage};
-use tarefa_channel::message::{Op, OpKind};
-use tarefa_channel::{Amount, Seq, Time, window};
+use tarefa_channel::hub::{HubToken, Invoice, Refusal, Stage};
+use tarefa_channel::message::{Grant, Op, OpKind};
+use tarefa_channel::sign::{HubSignature, Signature};
+use tarefa_channel::{Amount, Seq, StateHash, Time, window};
 use tarefa_hub::store::{Book, GROUP, Store, StoreError};
 
 use crate::town::Town;
@@ -274,6 +275,39 @@ async fn what_has_to_stay_holds_up_nothing_and_goes_with_its_channels() {
     assert_eq!(forget(&town, &["alice", "bob"]).await.1, 1200);
     let (promised, _) = town.letters("bob").await;
     assert_eq!(promised, vec![], "nor are they in a mailbox");
+}
+
+/// Tokens of four times over three pages, of which every other one can be forgotten: those are, and no page is looked at twice.
+pub async fn forgets_every_other(town: &Town) {
+    let (token, mut payee) = (town.token(100, 1), town.channel("bob").await);
+    // What the payee has consumed and the payer has settled nobody asks for.
+    payee.position.balances.floor = Seq::new(1).expect("48 bits");
+    let filled = town.store.transact(move |book| {
+        book.put_channel(&payee);
+        for index in 0..1200u16 {
+            let mut token = token.clone();
+            token.index = index;
+            token.claim_by = Time(token.claim_by.0 + u64::from(index / 300));
+            let grant = Grant {
+                token: token.id(),
+                payee_seq: if index % 2 == 0 { Seq::ZERO } else { Seq::new(7).expect("48 bits") },
+                payer_state: StateHash(B256::ZERO),
+            };
+            let hub = HubSignature { signature: Signature([0; 64]), proof: vec![] };
+            let (stage, voucher, preimage) = (Stage::Landed(None), None, B256::ZERO);
+            book.put_token(&HubToken { token, grant, hub, stage, voucher, preimage });
+        }
+        Ok(())
+    });
+    filled.await.expect("kept");
+    assert_eq!(forget(town, &[]).await, (3, 600), "pages, and rows that are gone");
+    assert_eq!(forget(town, &[]).await, (2, 0), "what is left must stay");
+    assert_eq!(forget(town, &["bob"]).await, (2, 600), "until the payee's channel is over");
+}
+
+#[tokio::test]
+async fn old_rows_are_looked_through_once_whatever_their_times() {
+    forgets_every_other(&Town::new(Store::in_memory().expect("it opens")).await).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tarefa_channel::client::{Attached, Client, ClientError};
 use tarefa_channel::message::{Message as _, Voucher};
 use tarefa_channel::sign::{Recover, Signature};
 use tarefa_channel::{Amount, ChannelId, TokenId};
-use tarefa_hub::{Letter, Mailbox, Promise, Receipt, Word};
+use tarefa_hub::{Letter, Mailbox, Promise, Receipt, Receipts, Word};
 
 use super::{Daemon, Step};
 use crate::fault::ClientFault;
@@ -62,10 +62,27 @@ impl Daemon {
                     Ok(())
                 }
                 Letter::Token(promise) => self.offer(&promise),
-                Letter::Receipts(receipts) => receipts.each().try_for_each(|receipt| left(self.receipt(&receipt))),
-                Letter::Declined(receipts) => receipts.each().try_for_each(|receipt| left(self.declined(&receipt))),
+                Letter::Receipts(receipts) => self.shown(&receipts, Self::receipt),
+                Letter::Declined(receipts) => self.shown(&receipts, Self::declined),
             };
             left(taken)?;
+        }
+        Ok(())
+    }
+
+    /// What a payee did with some tokens of this client; what it knows nothing of costs nothing.
+    fn shown(
+        &mut self,
+        receipts: &Receipts,
+        take: impl Fn(&mut Self, &Receipt) -> Result<(), ClientFault>,
+    ) -> Result<(), ClientFault> {
+        if !receipts.is_possible() {
+            return Err(ClientFault::asked("it shows more than one state can have done"));
+        }
+        for shown in &receipts.tokens {
+            if self.channel()?.paying.contains_key(&shown.token) {
+                left(take(self, &receipts.of(shown)))?;
+            }
         }
         Ok(())
     }
