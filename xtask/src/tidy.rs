@@ -53,7 +53,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "tarefa-testnet",
         ],
     ),
-    ("xtask", &["tarefa-simulator"]),
+    // A party that cheats goes to the chain with its key alone.
+    ("xtask", &["tarefa-chain", "tarefa-channel", "tarefa-client", "tarefa-simulator"]),
 ];
 
 /// Pure crates: they compile for a machine without clock, disk or network of its own.

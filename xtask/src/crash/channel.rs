@@ -1,5 +1,5 @@
 //! `cargo xtask crash --channels` and `--store`: SIGKILL of the hub, of both clients, or of the database server behind the hub, at every commit
-//! boundary over the life of two channels.
+//! boundary over the life of two channels, one of which ends in a dispute.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::cheat::Cheat;
 use super::scenario::{end, first_line};
 use super::server::Server;
 
@@ -22,6 +23,8 @@ const METERED: u64 = 5_000;
 const PAID_OUT: u64 = 2_000;
 const OUT: u64 = 3_000;
 const COLLATERAL: u64 = 50_000;
+/// Seconds in which a close can be contested: a killed hub is back in two, and each run waits for them.
+const GRACE: &str = "15";
 /// What the hub takes.
 const FEE: u64 = 10;
 
@@ -147,7 +150,10 @@ impl Scenario {
             Party::Alice | Party::Bob => self.command(&["channel", "run", "--look", "100ms", "--wait", "5s"], party),
         };
         command.stdout(Stdio::piped()).stderr(Stdio::null());
-        command.env("TAREFA_COMMIT_COUNT", self.dir.path().join(format!("{}.commits", party.name())));
+        if with_fault {
+            // Boundaries are of the first process of each.
+            command.env("TAREFA_COMMIT_COUNT", self.dir.path().join(format!("{}.commits", party.name())));
+        }
         if let Some(boundary) = self.boundary.filter(|boundary| with_fault && boundary.party == party) {
             let when = if boundary.after { "after" } else { "before" };
             command.env("TAREFA_CRASH_AT", format!("{}:{when}", boundary.commit));
@@ -226,7 +232,7 @@ impl Scenario {
                 "--rpc",
                 &rpc,
                 "--grace",
-                "30",
+                GRACE,
                 "--inclusion",
                 "2",
                 "--reorg",
@@ -312,11 +318,27 @@ impl Scenario {
             };
             self.until("everything is settled", party, &[], idle)?;
         }
-        for party in [Party::Alice, Party::Bob] {
-            let closed = move |scenario: &Self| Ok(scenario.status(party)?["onChain"] == "none");
-            self.until("the channel ends", party, &["channel", "close", "--last"], closed)?;
+        let closed = |party: Party| move |scenario: &Self| Ok(scenario.status(party)?["onChain"] == "none");
+        let close = ["channel", "close", "--last"];
+        self.until("Bob's channel ends", Party::Bob, &close, closed(Party::Bob))?;
+        // A server is killed for one scenario at a time, and a grace period is long.
+        if self.server.is_some() {
+            return self.until("Alice's channel ends", Party::Alice, &close, closed(Party::Alice));
         }
-        Ok(())
+        self.contest()?;
+        self.until("Alice sees it", Party::Alice, &[], closed(Party::Alice))
+    }
+
+    /// Alice closes as if she had paid nobody since she last took money out; her daemon, which would not, is not there.
+    fn contest(&mut self) -> Result<()> {
+        self.revive()?;
+        if let Some(mut daemon) = self.daemons[Party::Alice as usize].take() {
+            end(&mut daemon);
+        }
+        let cheat = Cheat::new(&self.dir(Party::Alice))?;
+        cheat.closes_at_what_is_known()?;
+        self.until("the hub has shown the newest state, which is final", Party::Hub, &[], |_| cheat.is_paid())?;
+        self.start(Party::Alice, false)
     }
 
     /// Alice pays Bob's address on chain.
