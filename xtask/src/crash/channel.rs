@@ -1,5 +1,5 @@
 //! `cargo xtask crash --channels` and `--store`: SIGKILL of the hub, of both clients, or of the database server behind the hub, at every commit
-//! boundary over the life of two channels, one of which ends in a dispute.
+//! boundary over the life of two channels. Without a server each party cheats once, and the other one defends itself.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,10 @@ use super::server::Server;
 
 /// No scenario takes longer, restarts included.
 const SCENARIO_MAX: Duration = Duration::from_secs(120);
+/// A hub may be the first to notice that its server is gone; so long after its end the server is seen to be gone too.
+const SERVER_GONE: Duration = Duration::from_secs(5);
+/// Each start of a hub can meet a server that is not quite back; more often than this it is not the server.
+const RESTARTS_MAX: u32 = 5;
 /// How often it is looked how far it is.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What Alice puts in, what each payment is worth, what she takes out and puts in again, base units.
@@ -23,8 +27,13 @@ const METERED: u64 = 5_000;
 const PAID_OUT: u64 = 2_000;
 const OUT: u64 = 3_000;
 const COLLATERAL: u64 = 50_000;
-/// Seconds in which a close can be contested: a killed hub is back in two, and each run waits for them.
-const GRACE: &str = "15";
+/// What she opens her second channel with.
+const AGAIN: u64 = 1_000;
+/// Seconds in which a close can be contested, and how many of them a hub may be silent before a client leaves it. A killed hub is back in two,
+/// and each run waits for the first.
+const HUB_GRACE: [&str; 2] = ["15", "10"];
+/// The same where a hub has to wait for a server that reads its log first: nothing is contested there.
+const SERVER_GRACE: [&str; 2] = ["40", "30"];
 /// What the hub takes.
 const FEE: u64 = 10;
 
@@ -83,12 +92,14 @@ pub struct Scenario {
     chain: Child,
     /// In the order of [`PARTIES`].
     daemons: [Option<Child>; 3],
+    /// Who is not there for a while. It is not started again until it is missed.
+    halted: Option<Party>,
     boundary: Option<Boundary>,
     /// Where the hub's rows are, if not in its directory.
     server: Option<Server>,
     hit: bool,
-    /// The hub was started again though not itself was killed.
-    again: bool,
+    /// How often the hub was started again though not itself was killed.
+    restarts: u32,
     until: Instant,
 }
 
@@ -110,7 +121,20 @@ impl Scenario {
         let until = Instant::now() + SCENARIO_MAX;
         let (daemons, boundary) = ([const { None }; 3], None);
         let binary = binary.to_owned();
-        Ok(Self { binary, dir, rpc, hub, chain, daemons, boundary, server: None, hit: false, again: false, until })
+        Ok(Self {
+            binary,
+            dir,
+            rpc,
+            hub,
+            chain,
+            daemons,
+            halted: None,
+            boundary,
+            server: None,
+            hit: false,
+            restarts: 0,
+            until,
+        })
     }
 
     /// The hub keeps its rows in a new database of this server.
@@ -168,8 +192,8 @@ impl Scenario {
         Ok(())
     }
 
-    /// Starts again whoever was killed.
-    fn revive(&mut self) -> Result<()> {
+    /// Starts the server again if it was killed.
+    fn revive_server(&mut self) -> Result<()> {
         if let Some(server) = &self.server
             && !server.runs()
         {
@@ -177,14 +201,27 @@ impl Scenario {
             self.hit = true;
             server.start()?;
         }
-        for party in PARTIES {
+        Ok(())
+    }
+
+    /// Starts again whoever was killed.
+    fn revive(&mut self) -> Result<()> {
+        self.revive_server()?;
+        let halted = self.halted;
+        for party in PARTIES.into_iter().filter(|party| halted != Some(*party)) {
             let Some(child) = &mut self.daemons[party as usize] else { continue };
             if let Some(status) = child.try_wait()? {
                 match self.boundary.filter(|boundary| boundary.party == party) {
                     // A hub that begins without its server says so and ends.
                     Some(boundary) if boundary.server => {
-                        ensure!(self.hit && !self.again, "{} ended by itself: {status}", party.name());
-                        self.again = true;
+                        let until = Instant::now() + SERVER_GONE;
+                        while !self.hit && Instant::now() < until {
+                            std::thread::sleep(PAUSE);
+                            self.revive_server()?;
+                        }
+                        let excused = self.hit && self.restarts < RESTARTS_MAX;
+                        ensure!(excused, "{} ended by itself: {status}", party.name());
+                        self.restarts += 1;
                     }
                     ours => ensure!(ours.is_some() && !self.hit, "{} ended by itself: {status}", party.name()),
                 }
@@ -238,6 +275,7 @@ impl Scenario {
         self.boundary = boundary;
         let (rpc, hub) = (self.rpc.clone(), self.hub.clone());
         let (fee, collateral) = (FEE.to_string(), COLLATERAL.to_string());
+        let [grace, patience] = if self.server.is_some() { SERVER_GRACE } else { HUB_GRACE };
         self.ask(
             &[
                 "hub",
@@ -245,7 +283,7 @@ impl Scenario {
                 "--rpc",
                 &rpc,
                 "--grace",
-                GRACE,
+                grace,
                 "--inclusion",
                 "2",
                 "--reorg",
@@ -253,7 +291,7 @@ impl Scenario {
                 "--token-life",
                 "600",
                 "--patience",
-                "10",
+                patience,
                 "--gas-price",
                 "0",
                 "--dust",
@@ -304,7 +342,7 @@ impl Scenario {
         let (deposit, collateral) = (DEPOSIT.to_string(), COLLATERAL.to_string());
         self.until("Alice opens", Party::Alice, &["channel", "open", "--deposit", &deposit], open(Party::Alice))?;
         self.until("Bob opens", Party::Bob, &["channel", "open", "--collateral", &collateral], open(Party::Bob))?;
-        self.pay(PAYMENT, PAYMENT, false)?;
+        self.pay(PAYMENT, PAYMENT)?;
         let out = OUT.to_string();
         let booked = |scenario: &Self| {
             let status = scenario.status(Party::Alice)?;
@@ -320,7 +358,8 @@ impl Scenario {
         };
         self.until("Alice puts it in again", Party::Alice, &["channel", "deposit", &out, "--from-balance"], back)?;
         self.pay_out()?;
-        self.pay(METERED, PAYMENT + METERED, true)?;
+        let token = self.vouch(METERED)?;
+        self.collect(&token, PAYMENT + METERED)?;
         for party in [Party::Alice, Party::Bob] {
             let idle = move |scenario: &Self| {
                 let channel = scenario.status(party)?["channel"].clone();
@@ -330,27 +369,69 @@ impl Scenario {
             };
             self.until("everything is settled", party, &[], idle)?;
         }
-        let closed = |party: Party| move |scenario: &Self| Ok(scenario.status(party)?["onChain"] == "none");
-        let close = ["channel", "close", "--last"];
-        self.until("Bob's channel ends", Party::Bob, &close, closed(Party::Bob))?;
-        // A server is killed for one scenario at a time, and a grace period is long.
+        // A server is killed for one scenario at a time, and nobody else's commits are looked at.
         if self.server.is_some() {
-            return self.until("Alice's channel ends", Party::Alice, &close, closed(Party::Alice));
+            self.close(Party::Bob)?;
+            return self.close(Party::Alice);
         }
-        self.contest()?;
-        self.until("Alice sees it", Party::Alice, &[], closed(Party::Alice))
+        self.alice_cheats()?;
+        let again = AGAIN.to_string();
+        self.until("Alice opens again", Party::Alice, &["channel", "open", "--deposit", &again], open(Party::Alice))?;
+        self.close(Party::Alice)?;
+        self.hub_cheats()
     }
 
-    /// Alice closes as if she had paid nobody since she last took money out; her daemon, which would not, is not there.
-    fn contest(&mut self) -> Result<()> {
-        self.revive()?;
-        if let Some(mut daemon) = self.daemons[Party::Alice as usize].take() {
-            end(&mut daemon);
-        }
-        let cheat = Cheat::new(&self.dir(Party::Alice))?;
+    /// Both agree that it is over.
+    fn close(&mut self, party: Party) -> Result<()> {
+        let what = format!("{}'s channel ends", party.name());
+        self.until(&what, party, &["channel", "close", "--last"], is_closed(party))
+    }
+
+    /// Alice closes as if she had paid nobody since she last took money out, and with a payment under way that she will not settle; her daemon,
+    /// which would, is halted meanwhile. The hub shows the newest state and what she vouched for.
+    fn alice_cheats(&mut self) -> Result<()> {
+        let token = self.vouch(METERED)?;
+        self.halt(Party::Alice)?;
+        self.collect(&token, PAYMENT + 2 * METERED)?;
+        let cheat = Cheat::client(&self.dir(Party::Alice))?;
         cheat.closes_at_what_is_known()?;
-        self.until("the hub has shown the newest state, which is final", Party::Hub, &[], |_| cheat.is_paid())?;
-        self.start(Party::Alice, false)
+        let token = serde_json::from_value(token.into())?;
+        self.until("the hub answers", Party::Hub, &[], |_| cheat.is_answered(Some(token)))?;
+        cheat.waits_for_the_end()?;
+        self.until("the hub ends Alice's channel", Party::Hub, &[], |_| cheat.is_over())?;
+        self.go_on(Party::Alice)?;
+        self.until("Alice sees it", Party::Alice, &[], is_closed(Party::Alice))
+    }
+
+    /// The hub closes Bob's channel as if he had earned nothing, and is silent; he shows the newest state.
+    fn hub_cheats(&mut self) -> Result<()> {
+        self.revive()?;
+        self.halt(Party::Hub)?;
+        let cheat = Cheat::hub(&self.dir(Party::Hub), &self.dir(Party::Bob))?;
+        cheat.closes_at_what_is_known()?;
+        self.until("Bob answers", Party::Bob, &[], |_| cheat.is_answered(None))?;
+        cheat.waits_for_the_end()?;
+        self.until("Bob ends his channel", Party::Bob, &[], |_| cheat.is_over())?;
+        self.go_on(Party::Hub)?;
+        self.until("Bob sees it", Party::Bob, &[], is_closed(Party::Bob))
+    }
+
+    /// Halts a process without its knowledge: what it does afterwards is still the same run of it.
+    fn halt(&mut self, party: Party) -> Result<()> {
+        self.halted = Some(party);
+        self.signal(party, "STOP")
+    }
+
+    fn go_on(&mut self, party: Party) -> Result<()> {
+        self.halted = None;
+        self.signal(party, "CONT")
+    }
+
+    fn signal(&self, party: Party, name: &str) -> Result<()> {
+        let child = self.daemons[party as usize].as_ref().context("it was never started")?;
+        let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status()?;
+        ensure!(sent.success(), "no signal {name} for the {}", party.name());
+        Ok(())
     }
 
     /// Alice pays Bob's address on chain.
@@ -366,7 +447,37 @@ impl Scenario {
     }
 
     /// Alice pays Bob; done when he has `sum` in all.
-    fn pay(&mut self, amount: u64, sum: u64, metered: bool) -> Result<()> {
+    fn pay(&mut self, amount: u64, sum: u64) -> Result<()> {
+        let asked = self.invoice(amount)?;
+        let pay: Vec<&str> = asked.iter().map(String::as_str).collect();
+        self.until("Bob is paid", Party::Alice, &pay, has(sum))
+    }
+
+    /// Alice vouches for all of a METERED payment to Bob; its token.
+    fn vouch(&mut self, amount: u64) -> Result<String> {
+        let mut asked = self.invoice(amount)?;
+        asked.push("--metered".to_owned());
+        let pay: Vec<&str> = asked.iter().map(String::as_str).collect();
+        let count = |scenario: &Self| {
+            anyhow::Ok(scenario.status(Party::Bob)?["channel"]["earning"].as_array().map_or(0, Vec::len))
+        };
+        self.until("Bob is promised", Party::Alice, &pay, |scenario| Ok(count(scenario)? == 1))?;
+        let token = self.status(Party::Bob)?["channel"]["earning"][0]["token"].as_str().context("no token")?.to_owned();
+        let earned =
+            move |scenario: &Self| Ok(is(&scenario.status(Party::Bob)?["channel"]["earning"][0]["earned"], amount));
+        let voucher = ["channel", "voucher", &token, &amount.to_string()];
+        self.until("Bob is vouched for", Party::Alice, &voucher, earned)?;
+        Ok(token)
+    }
+
+    /// Bob takes what was vouched for; done when he has `sum` in all.
+    fn collect(&mut self, token: &str, sum: u64) -> Result<()> {
+        self.until("Bob collects", Party::Bob, &["channel", "collect", token], has(sum))
+    }
+
+    /// Bob asks for an amount; the order with which Alice pays it. The invoice serves one token: whatever of a killed order has come about, a
+    /// second one does not pay again.
+    fn invoice(&mut self, amount: u64) -> Result<Vec<String>> {
         let amount = amount.to_string();
         let mut asked = Value::Null;
         while asked.is_null() {
@@ -374,36 +485,18 @@ impl Scenario {
             ensure!(Instant::now() < self.until, "no invoice");
             asked = self.ask(&["channel", "invoice", &amount], Party::Bob).unwrap_or_default();
         }
-        let field = |name: &str| asked[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
-        let (payee, invoice) = (field("payee")?, field("invoice")?);
-        let mut pay = vec!["channel", "pay", &amount, "--payee", &payee, "--invoice", &invoice, "--no-wait"];
-        if metered {
-            pay.push("--metered");
-        }
-        // The invoice serves one token: whatever of a killed order has come about, a second one does not pay again.
-        let count = |scenario: &Self| {
-            anyhow::Ok(scenario.status(Party::Bob)?["channel"]["earning"].as_array().map_or(0, Vec::len))
-        };
-        let has = move |scenario: &Self| Ok(is(&scenario.status(Party::Bob)?["channel"]["client"], sum));
-        if metered {
-            self.until("Bob is promised", Party::Alice, &pay, |scenario| Ok(count(scenario)? == 1))?;
-            let token =
-                self.status(Party::Bob)?["channel"]["earning"][0]["token"].as_str().context("no token")?.to_owned();
-            let earned = move |scenario: &Self| {
-                Ok(is(&scenario.status(Party::Bob)?["channel"]["earning"][0]["earned"], METERED))
-            };
-            self.until("Bob is vouched for", Party::Alice, &["channel", "voucher", &token, &amount], earned)?;
-            return self.until("Bob collects", Party::Bob, &["channel", "collect", &token], has);
-        }
-        self.until("Bob is paid", Party::Alice, &pay, has)
+        let field = |name: &str| asked[name].as_str().with_context(|| format!("no {name}"));
+        let order =
+            ["channel", "pay", &amount, "--payee", field("payee")?, "--invoice", field("invoice")?, "--no-wait"];
+        Ok(order.map(str::to_owned).to_vec())
     }
 
     /// What each of them has in the end.
     fn end(mut self) -> Result<Outcome> {
-        for (party, due) in [
-            (Party::Alice, DEPOSIT - PAYMENT - METERED - PAID_OUT - 3 * FEE),
-            (Party::Bob, PAYMENT + METERED + PAID_OUT),
-        ] {
+        // What comes after everything is settled.
+        let (more, back) = if self.server.is_some() { (0, 0) } else { (METERED, AGAIN) };
+        let (paid, fees) = (PAYMENT + METERED + PAID_OUT + more, if more == 0 { 3 * FEE } else { 4 * FEE });
+        for (party, due) in [(Party::Alice, DEPOSIT - paid - fees + back), (Party::Bob, paid)] {
             let has = self.status(party)?["onChainBalance"].clone();
             ensure!(is(&has, due), "{} ends with {has}, {due} are due", party.name());
         }
@@ -414,6 +507,16 @@ impl Scenario {
         });
         Ok(Outcome { commits, hit: self.hit })
     }
+}
+
+/// Whether Bob has so much in his channel.
+fn has(sum: u64) -> impl Fn(&Scenario) -> Result<bool> {
+    move |scenario| Ok(is(&scenario.status(Party::Bob)?["channel"]["client"], sum))
+}
+
+/// Whether somebody sees no channel of theirs.
+fn is_closed(party: Party) -> impl Fn(&Scenario) -> Result<bool> {
+    move |scenario| Ok(scenario.status(party)?["onChain"] == "none")
 }
 
 /// Whether a value says this amount.
