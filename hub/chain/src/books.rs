@@ -28,6 +28,8 @@ pub struct Books {
     redeeming: OrdSet<(ChannelId, TokenId)>,
     credited: OrdMap<Owner, Amount>,
     claims: OrdMap<(ChannelId, TokenId), Amount>,
+    /// What met the conditions of tokens: the contract tells it, and whoever pays against it has bought it.
+    preimages: OrdMap<TokenId, B256>,
     signers: BTreeMap<Address, Option<Time>>,
 }
 
@@ -59,6 +61,12 @@ impl Books {
     #[must_use]
     pub fn claim(&self, payer: ChannelId, token: TokenId) -> Amount {
         self.claims.get(&(payer, token)).copied().unwrap_or_default()
+    }
+
+    /// What met the condition of a token, if it was shown on chain.
+    #[must_use]
+    pub fn preimage(&self, token: TokenId) -> Option<B256> {
+        self.preimages.get(&token).copied()
     }
 
     /// The enforced state of the channel that runs, opened.
@@ -115,8 +123,9 @@ impl Books {
                 self.signers.insert(*signer, Some(*until));
             }
             Event::Transferred { .. } | Event::Withdrawn { .. } | Event::HubDeposited { .. } => {}
-            Event::Claimed { channel, token, amount, .. } => {
+            Event::Claimed { channel, token, amount, preimage } => {
                 self.claims.insert((*channel, *token), *amount);
+                self.reveal(*token, *preimage);
             }
             Event::Deposited { channel, .. }
             | Event::TakenOut { channel, .. }
@@ -143,6 +152,13 @@ impl Books {
         Some(())
     }
 
+    /// Zero is none: what needs none, or the largest voucher by then had no condition.
+    fn reveal(&mut self, token: TokenId, preimage: B256) {
+        if !preimage.is_zero() {
+            self.preimages.insert(token, preimage);
+        }
+    }
+
     fn in_channel(&mut self, event: &Event, owner: Owner, mut row: Row, time: Time) -> Option<Row> {
         match event {
             Event::Deposited { side: Side::Client, amount, .. } => row.client_in = row.client_in.plus(*amount)?,
@@ -160,7 +176,8 @@ impl Books {
                 let executed = Redemption { payee, amount: *amount, credit_at: time, payee_seq: Seq::ZERO, status };
                 self.redemptions.insert(*token, executed);
             }
-            Event::RedemptionStarted { channel, token, amount, payee_seq, credit_at, .. } => {
+            Event::RedemptionStarted { channel, token, amount, payee_seq, credit_at, preimage } => {
+                self.reveal(*token, *preimage);
                 let started = Redemption {
                     payee: channel.0,
                     amount: *amount,

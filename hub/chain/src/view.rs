@@ -95,6 +95,12 @@ impl View {
         Self { margin, newest, settled, settled_head: from, recent: vec![], clock }
     }
 
+    /// What met the condition of a token, if it was shown on chain; a block that is not final tells as much.
+    #[must_use]
+    pub fn preimage(&self, token: TokenId) -> Option<B256> {
+        self.newest.preimage(token)
+    }
+
     /// The newest known block.
     #[must_use]
     pub fn head(&self) -> Head {

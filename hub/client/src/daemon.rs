@@ -38,6 +38,7 @@ use crate::link::{Link, LinkFault};
 use crate::settings::Settings;
 use crate::store::{Store, Tx};
 use propose::Ordered;
+use request::Reply;
 use seat::Seat;
 use wait::Waiter;
 
@@ -94,6 +95,8 @@ enum Input {
     Seated,
     /// Where the channel stands, asked after a restore.
     Standing(Box<tarefa_hub::Standing>),
+    /// What the hub says to somebody's request.
+    Reply(Box<Reply>, Tell),
 }
 
 /// The way to a daemon.
@@ -335,6 +338,10 @@ impl Daemon {
             Input::Mailbox(mailbox) => self.letters(mailbox),
             Input::Word(word) => self.heard(&word),
             Input::Standing(standing) => self.restored(&standing),
+            Input::Reply(reply, tell) => {
+                self.replied(*reply, tell).await;
+                return Ok(());
+            }
         };
         match taken {
             Err(ClientFault::Store(error)) => Err(ClientFault::Store(error)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tarefa_chain::View;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::contract::{Call, Redeem, RedemptionStatus, Status};
@@ -35,17 +36,35 @@ async fn opened(mut town: Town) -> Town {
 
 /// What pays an invoice of Bob's.
 async fn invoiced(town: &Town, amount: u128, metered: bool) -> Request {
-    let invoice = Request::Invoice { cap: Amount(amount), lifetime: 300, conditional: false };
+    invoiced_on(town, amount, metered, false).await
+}
+
+async fn invoiced_on(town: &Town, amount: u128, metered: bool, conditional: bool) -> Request {
+    let invoice = Request::Invoice { cap: Amount(amount), lifetime: 300, conditional };
     let asked = town.ask("bob", invoice).await.expect("an invoice");
     let word = |name: &str| serde_json::from_value::<B256>(asked[name].clone()).expect("a word");
     Request::DetachOffChainTokenOffChain {
         payee: ChannelId(word("payee")),
         amount: Amount(amount),
         invoice: word("invoice"),
-        condition: B256::ZERO,
+        condition: word("condition"),
         metered,
         lifetime: 120,
     }
+}
+
+/// Pays for a secret; the token, and the condition that the secret has to meet.
+async fn pay_for_a_secret(town: &Town, amount: u128) -> (TokenId, B256) {
+    let detach = invoiced_on(town, amount, false, true).await;
+    let Request::DetachOffChainTokenOffChain { condition, .. } = detach else { unreachable!("it is one") };
+    assert!(!condition.is_zero());
+    let detached = town.ask("alice", detach).await.expect("the hub grants it");
+    (serde_json::from_value(detached["token"].clone()).expect("a token"), condition)
+}
+
+fn meets(condition: B256, preimage: &serde_json::Value) -> bool {
+    let preimage: B256 = serde_json::from_value(preimage.clone()).expect("a secret");
+    Sha256::digest(preimage).as_slice() == condition.as_slice()
 }
 
 async fn pay(town: &Town, amount: u128, metered: bool) -> TokenId {
@@ -356,6 +375,44 @@ async fn told_step_by_step_clients_do_each_operation_and_nothing_by_themselves()
     assert_eq!((&status["channel"]["client"], &status["channel"]["paying"]), (&json!(left.to_string()), &json!([])));
     let status = town.ask("bob", Request::Status).await.expect("it answers");
     assert_eq!((&status["channel"]["client"], &status["channel"]["earning"]), (&json!("1000"), &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_shown_on_chain_is_known_to_whoever_pays_for_it() {
+    let mut town = Town::new().await;
+    town.manual = true;
+    let town = opened(town).await;
+    let (token, condition) = pay_for_a_secret(&town, 1000).await;
+    town.until("bob", "it is offered", |status| status["offered"] == json!([token])).await;
+    town.ask("bob", Request::PopProofOfDetachment { proof: None }).await.expect("it is there");
+    town.ask("bob", Request::RedeemToken { token }).await.expect("the contract takes it");
+    let known = |status: &serde_json::Value| !status["channel"]["paying"][0]["preimage"].is_null();
+    town.until("alice", "she sees the secret", known).await;
+    let status = town.ask("alice", Request::Status).await.expect("it answers");
+    assert!(meets(condition, &status["channel"]["paying"][0]["preimage"]), "{status}");
+    // The hub has no receipt of it: it was not attached.
+    let shown = town.ask("alice", Request::RetrievePaymentReceipt { token }).await.expect("the chain has it");
+    assert_eq!((&shown["from"], &shown["receipt"]["amount"]), (&json!("chain"), &json!("1000")));
+    assert!(meets(condition, &shown["receipt"]["preimage"]), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_is_told_as_it_was_checked_whatever_the_hub_shows() {
+    let town = open_town().await;
+    let (token, condition) = pay_for_a_secret(&town, 1000).await;
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("Bob takes it");
+    let retrieve = async || town.ask("alice", Request::RetrievePaymentReceipt { token }).await;
+    let from_hub = retrieve().await.expect("the hub has it");
+    assert_eq!(from_hub["from"], "hub");
+    assert!(meets(condition, &from_hub["receipt"]["preimage"]));
+    town.lies.store(true, std::sync::atomic::Ordering::Relaxed);
+    let kept = retrieve().await.expect("she has it");
+    assert_eq!((&kept["from"], &kept["receipt"]), (&json!("store"), &from_hub["receipt"]));
+    // Of what she has not paid with nothing can be checked.
+    let other = Request::RetrievePaymentReceipt { token: TokenId(B256::repeat_byte(1)) };
+    town.ask("alice", other).await.expect_err("nobody knows it");
+    town.hub_dies();
+    assert_eq!(retrieve().await.expect("she has it still"), kept);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

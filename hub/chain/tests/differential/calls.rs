@@ -70,7 +70,7 @@ impl World {
         let owner = self.owner(name);
         let anybody = self.somebody();
         let status = self.value.row(owner).status;
-        Some(match self.chance.below(24) {
+        Some(match self.chance.below(26) {
             0..=3 if status == Status::None || self.spoil() => (owner.client, self.subscribe(owner)),
             4 | 5 => {
                 let side = if self.chance.one_in(2) { Side::Client } else { Side::Hub };
@@ -78,7 +78,7 @@ impl World {
                 (anybody, Call::Deposit { owner, side, amount, from_balance })
             }
             6 | 7 => (anybody, Call::AttachState { owner, signed: self.any_state(owner)? }),
-            8 => (anybody, Call::AttachToken(Box::new(self.attach_token(owner)?))),
+            8 | 24 | 25 => (anybody, Call::AttachToken(Box::new(self.attach_token(owner)?))),
             9 => (anybody, Call::Transfer { to: self.transferee(), asset: Address::ZERO, amount: self.amount(300) }),
             10 if self.chance.one_in(3) => {
                 let signed = if self.chance.one_in(2) { self.any_state(owner) } else { None };
@@ -135,16 +135,22 @@ impl World {
 
     fn attach_token(&mut self, owner: Owner) -> Option<AttachToken> {
         let line = self.lines.get(&owner)?.clone();
-        let place = usize::try_from(self.chance.below(line.states.len() as u64)).expect("few");
+        let (count, newest) = (line.states.len() as u64, self.chance.one_in(2));
+        let place =
+            usize::try_from(if newest { count.checked_sub(1)? } else { self.chance.below(count) }).expect("few");
         let (state, pending) = (line.states[place].state.clone(), &line.pendings[place]);
-        let on: Vec<TokenId> = pending.values().filter(|token| token.kind == TokenKind::On).map(Token::id).collect();
+        let (now, late) = (self.now(), self.spoil());
+        let open = |token: &&Token| token.kind == TokenKind::On && (late || now < token.redeem_by);
+        let on: Vec<TokenId> = pending.values().filter(open).map(Token::id).collect();
         let ids: Vec<TokenId> = pending.keys().copied().collect();
         let some = if self.spoil() { &ids } else { &on };
         let id = *self.chance.of(some)?;
         let index = ids.iter().position(|one| *one == id)? + usize::from(self.spoil());
         let proof = pending_proof(&ids, index.min(ids.len() - 1));
         let payer_state = state.hash();
-        let grant = Grant { token: id, payee_seq: Seq::ZERO, payer_state };
+        // Another token of the same state, with a word of the hub for that one.
+        let granted = if self.spoil() { *self.chance.of(&ids)? } else { id };
+        let grant = Grant { token: granted, payee_seq: Seq::ZERO, payer_state };
         let mut hub = self.hub_signs("hub", grant.digest(&self.value.domain));
         hub.signature = self.spoiled(hub.signature);
         let client = self.spoiled(line.states[place].client);

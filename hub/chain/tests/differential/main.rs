@@ -8,7 +8,7 @@ mod world;
 use world::World;
 
 /// Worlds, each with its own seed.
-const WORLDS: u64 = 12;
+const WORLDS: u64 = 24;
 /// Calls in each.
 const CALLS: usize = 400;
 

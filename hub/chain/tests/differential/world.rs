@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolCall;
 use tarefa_chain::abi::FulgurHub;
 use tarefa_chain::{Books, Event, Failure, Key, decode, deployment, failure, transaction};
-use tarefa_channel::contract::{Call, Contract, Env, Owner, Redemption, RedemptionStatus, Row, Status};
+use tarefa_channel::contract::{Call, Contract, Env, Evidence, Owner, Redemption, RedemptionStatus, Row, Status};
 use tarefa_channel::message::Token;
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::Signer as _;
@@ -127,7 +127,7 @@ impl World {
         }
         for log in &receipt.logs {
             let event = decode(log).map_err(|error| error.to_string())?.ok_or("an event of no channel")?;
-            self.check_event(&event)?;
+            self.check_event(&event, call)?;
             self.books.apply(&event, now).map_err(|unfit| unfit.to_string())?;
         }
         for (owner, id) in before {
@@ -145,7 +145,12 @@ impl World {
         Ok(answer.map_or_else(|revert| format!("{revert:?}"), |()| "ok".to_owned()))
     }
 
-    fn check_event(&self, event: &Event) -> Result<(), String> {
+    fn check_event(&self, event: &Event, call: &Call) -> Result<(), String> {
+        if let Event::RedemptionStarted { preimage, .. } | Event::Claimed { preimage, .. } = event
+            && *preimage != revealed(call)
+        {
+            return Err(format!("the event tells {preimage}, {} was shown", revealed(call)));
+        }
         if let Event::Enforced { channel, seq, opening } = event {
             let (owner, _) = self.epochs.get(channel).ok_or("a state of no channel is enforced")?;
             let row = self.value.row(*owner);
@@ -247,4 +252,18 @@ pub fn request(from: Address, to: Option<Address>, value: U256, input: Bytes) ->
 
 pub fn word(number: u64) -> B256 {
     B256::from(U256::from(number))
+}
+
+/// What a call shows to meet a condition; zero where there is none.
+fn revealed(call: &Call) -> B256 {
+    let of = |condition: B256, preimage: B256| if condition.is_zero() { B256::ZERO } else { preimage };
+    match call {
+        Call::Redeem(redeem) => {
+            let condition = redeem.voucher.map_or(redeem.token.condition, |(voucher, _)| voucher.condition);
+            of(condition, redeem.preimage)
+        }
+        Call::Resolve { token, evidence: Evidence::Receipt { preimage, .. }, .. } => of(token.condition, *preimage),
+        Call::Resolve { evidence: Evidence::Voucher { voucher, preimage, .. }, .. } => of(voucher.condition, *preimage),
+        _ => B256::ZERO,
+    }
 }

@@ -1,5 +1,6 @@
 //! What can be asked of the daemon: the seed's operations by their names, and what a user needs besides.
 
+use std::pin::Pin;
 use std::time::Instant;
 
 use alloy_primitives::{Address, B256};
@@ -10,16 +11,17 @@ use tarefa_chain::abi::FulgurHub;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::client::ClientError;
 use tarefa_channel::contract::{Call, Owner, Status};
-use tarefa_channel::message::{Message as _, Op, OpKind, TokenKind, Voucher};
-use tarefa_channel::sign::Signer as _;
+use tarefa_channel::message::{ChannelOffer, Message as _, Op, OpKind, TokenKind, Voucher};
+use tarefa_channel::sign::{HubSignature, Signer as _};
 use tarefa_channel::transition::Side;
 use tarefa_channel::{Amount, ChannelId, Seq, TokenId};
-use tarefa_hub::Promise;
+use tarefa_hub::{Promise, Receipt};
 
 use super::propose::Ordered;
 use super::wait::Until;
-use super::{Daemon, Tell};
+use super::{Daemon, Input, Tell};
 use crate::fault::ClientFault;
+use crate::link::LinkFault;
 use crate::order::{Invoice, Order, Pay, voucher_key};
 
 /// Seconds that a payee has to take a token, where nothing else is said.
@@ -186,7 +188,21 @@ pub enum Request {
 impl Daemon {
     /// Serves a request: it is told at once, or waits.
     pub(super) async fn serve(&mut self, request: Request, tell: Tell) {
-        match self.begin(request).await {
+        let begun = self.begin(request).await;
+        self.conclude(begun, tell);
+    }
+
+    /// Goes on with a request once the hub has said something to it.
+    pub(super) async fn replied(&mut self, reply: Reply, tell: Tell) {
+        let begun = match reply {
+            Reply::Offer(wanted, answer) => self.accept(&wanted, answer).await,
+            Reply::Receipt(token, answer) => self.fetched(token, answer).map(Begun::Done),
+        };
+        self.conclude(begun, tell);
+    }
+
+    fn conclude(&mut self, begun: Result<Begun, ClientFault>, tell: Tell) {
+        match begun {
             Ok(Begun::Done(value)) => drop(tell.send(Ok(value))),
             Ok(Begun::Waits(until, facts)) => self.wait(until, facts, tell),
             Ok(Begun::Ordered(order, facts)) => {
@@ -198,6 +214,10 @@ impl Daemon {
             Ok(Begun::Elsewhere(work)) => {
                 tokio::spawn(async move { tell.send(work.await).ok() });
             }
+            Ok(Begun::Asks(work)) => {
+                let inbox = self.tell_loop.clone();
+                tokio::spawn(async move { inbox.send(Input::Reply(Box::new(work.await), tell)).await.ok() });
+            }
             Err(fault) => drop(tell.send(Err(fault))),
         }
     }
@@ -206,7 +226,9 @@ impl Daemon {
         match request {
             Request::Status => Ok(Begun::Done(self.status().await?)),
             Request::History => Ok(Begun::Done(json!(self.store.read(|tx| tx.history())?))),
-            Request::Subscribe { deposit, collateral, max_fee } => self.subscribe(deposit, collateral, max_fee).await,
+            Request::Subscribe { deposit, collateral, max_fee } => {
+                self.subscribe(Opening { deposit, collateral, max_fee })
+            }
             Request::TransferOnChainOnChain { to, amount } => {
                 self.call(&Call::Transfer { to, asset: self.settings.asset, amount }).await
             }
@@ -277,7 +299,7 @@ impl Daemon {
                 let op = client.settlement(token, &self.ctx()).ok_or_else(|| ClientFault::asked(words))?;
                 self.order(Order::Op(op))
             }
-            Request::RetrievePaymentReceipt { token } => self.retrieve(token).await,
+            Request::RetrievePaymentReceipt { token } => self.retrieve(token),
             Request::AwaitPayment { token } => Ok(Begun::Waits(Until::Paid(token), json!({ "token": token }))),
             Request::RedeemToken { token } => {
                 let call = self.channel()?.redemption(token, &self.ctx());
@@ -328,12 +350,27 @@ impl Daemon {
         Ok(Amount(self.watcher.rpc().read(self.settings.deployment.contract, &asked).await?))
     }
 
-    async fn subscribe(&mut self, deposit: Amount, collateral: Amount, max_fee: Amount) -> Result<Begun, ClientFault> {
+    fn subscribe(&self, wanted: Opening) -> Result<Begun, ClientFault> {
         let Owner { client, asset } = self.owner();
         if self.view().row(self.owner()).status != Status::None {
             return Err(ClientFault::asked("there is a channel already"));
         }
-        let (offer, hub) = self.link.offer(client, asset, collateral).await?;
+        let link = self.link.clone();
+        Ok(Begun::Asks(Box::pin(async move {
+            let answer = link.offer(client, asset, wanted.collateral).await;
+            Reply::Offer(wanted, answer)
+        })))
+    }
+
+    /// The hub has made an offer.
+    async fn accept(
+        &mut self,
+        wanted: &Opening,
+        answer: Result<(ChannelOffer, HubSignature), LinkFault>,
+    ) -> Result<Begun, ClientFault> {
+        let Owner { client, asset } = self.owner();
+        let Opening { deposit, collateral, max_fee } = *wanted;
+        let (offer, hub) = answer?;
         let signer = hub.signer(&self.domain, offer.digest(&self.domain), &*self.key);
         let ours = offer.client == client && offer.asset == asset;
         if !ours || !signer.is_some_and(|signer| self.view().trusted(signer)) {
@@ -362,16 +399,44 @@ impl Daemon {
         Ok(Begun::Done(json!({ "token": id, "value": promise.token.value, "countedOn": counted })))
     }
 
-    async fn retrieve(&mut self, token: TokenId) -> Result<Begun, ClientFault> {
+    fn retrieve(&self, token: TokenId) -> Result<Begun, ClientFault> {
         let desk = self.seat.as_ref().ok_or_else(|| ClientFault::asked("there is no channel yet"))?.desk.clone();
-        let session = desk.session().await?;
-        let (from, receipt) = match desk.link().receipt(&session, token).await {
-            Ok(receipt) => ("hub", receipt),
-            // It was fetched before, or the hub has forgotten it or is silent.
-            Err(fault) => ("store", self.store.read(|tx| tx.receipt(token))?.ok_or(fault)?),
-        };
-        self.receipt(&receipt)?;
-        Ok(Begun::Done(json!({ "receipt": receipt, "from": from })))
+        Ok(Begun::Asks(Box::pin(async move { Reply::Receipt(token, desk.receipt(token).await) })))
+    }
+
+    /// The hub's answer to who asked for a receipt. Nothing is told as a receipt that was not checked against the token.
+    fn fetched(&mut self, token: TokenId, answer: Result<Receipt, LinkFault>) -> Result<Value, ClientFault> {
+        let answer = answer.and_then(|receipt| match receipt.token == token {
+            true => Ok(receipt),
+            false => Err(LinkFault::Silent(format!("it shows a receipt of {}", receipt.token))),
+        });
+        let kept = self.store.read(|tx| tx.receipt(token))?;
+        let unpaid = self.channel()?.paying.get(&token).is_some_and(|paying| paying.paid.is_none());
+        match (answer, kept) {
+            (Ok(shown), None) if unpaid => {
+                self.receipt(&shown)?;
+                Ok(json!({ "receipt": shown, "from": "hub" }))
+            }
+            // What was checked when it came; the way to the root of a batch may be another one now.
+            (Ok(shown), Some(kept)) if Receipt { hub: kept.hub.clone(), ..shown.clone() } == kept => {
+                Ok(json!({ "receipt": kept, "from": "hub" }))
+            }
+            (_, Some(kept)) => Ok(json!({ "receipt": kept, "from": "store" })),
+            (answer, None) => match (self.on_chain(token), answer) {
+                (Some(paid), _) => Ok(json!({ "receipt": paid, "from": "chain" })),
+                (None, Err(fault)) => Err(fault.into()),
+                (None, Ok(_)) => Err(unknown(token)),
+            },
+        }
+    }
+
+    /// What the chain shows of the payment of a token.
+    fn on_chain(&self, token: TokenId) -> Option<Value> {
+        let found = self.view().redemption(token)?;
+        let status = format!("{:?}", found.status).to_lowercase();
+        Some(
+            json!({ "token": token, "amount": found.amount, "preimage": self.view().preimage(token), "status": status }),
+        )
     }
 
     fn invoice(&mut self, cap: Amount, lifetime: u64, conditional: bool) -> Result<Begun, ClientFault> {
@@ -442,7 +507,7 @@ impl Daemon {
                 halves.chain([&client.position]).flat_map(|position| position.pending.iter().copied()).collect();
             let paying = client.paying.iter().filter(|(id, _)| flying.contains(id)).map(|(id, paying)| {
                 json!({ "token": id, "kind": paying.token.kind, "value": paying.token.value, "granted": paying.grant.is_some(),
-                    "vouched": paying.vouched, "paid": paying.paid, "declined": paying.declined, "claimBy": paying.token.claim_by })
+                    "vouched": paying.vouched, "paid": paying.paid, "preimage": paying.preimage.or(view.preimage(*id)), "declined": paying.declined, "claimBy": paying.token.claim_by })
             });
             let earning = client.earning.iter().map(|(id, earning)| {
                 json!({ "token": id, "kind": earning.token.kind, "value": earning.token.value, "earned": earning.earned(),
@@ -466,7 +531,25 @@ enum Begun {
     Done(Value),
     Waits(Until, Value),
     Ordered(Order, Value),
-    Elsewhere(std::pin::Pin<Box<dyn Future<Output = Result<Value, ClientFault>> + Send>>),
+    /// Needs nothing of the daemon any more.
+    Elsewhere(Pin<Box<dyn Future<Output = Result<Value, ClientFault>> + Send>>),
+    /// Goes on once the hub has said something: a silent one holds up nothing else.
+    Asks(Pin<Box<dyn Future<Output = Reply> + Send>>),
+}
+
+/// What the hub has said to somebody's request.
+#[expect(clippy::large_enum_variant, reason = "it travels in a box")]
+pub enum Reply {
+    Offer(Opening, Result<(ChannelOffer, HubSignature), LinkFault>),
+    Receipt(TokenId, Result<Receipt, LinkFault>),
+}
+
+/// What somebody wants to open a channel with.
+#[derive(Clone, Copy)]
+pub struct Opening {
+    deposit: Amount,
+    collateral: Amount,
+    max_fee: Amount,
 }
 
 impl Begun {

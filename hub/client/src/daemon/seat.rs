@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::sign::Signer as _;
-use tarefa_channel::{ChannelId, Time};
-use tarefa_hub::Login;
+use tarefa_channel::{ChannelId, Time, TokenId};
+use tarefa_hub::{Login, Receipt};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
@@ -52,6 +52,16 @@ impl Desk {
 
     pub fn link(&self) -> &Link {
         &self.link
+    }
+
+    /// The receipt of a token, as the hub shows it.
+    pub async fn receipt(&self, token: TokenId) -> Result<Receipt, LinkFault> {
+        let session = self.session().await?;
+        let shown = self.link.receipt(&session, token).await;
+        if let Err(fault) = &shown {
+            self.forget(fault).await;
+        }
+        shown
     }
 
     /// Says something to another client.

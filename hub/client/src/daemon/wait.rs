@@ -65,7 +65,9 @@ impl Daemon {
                     // A payee that has declined may have attached too, and the hub may show that: only what has come back is not paid.
                     Ok((None, Some(Amount::ZERO))) => asked(format!("token {token} was not taken, and has come back")),
                     // The contract has paid it.
-                    Ok((None, Some(settled))) => Some(Ok(json!({ "settled": settled }))),
+                    Ok((None, Some(settled))) => {
+                        Some(Ok(json!({ "settled": settled, "preimage": self.view().preimage(*token) })))
+                    }
                     Ok((None, None)) => match client.paying.get(token) {
                         None => asked(format!(
                             "this client knows of no token {token} under way: that it was not paid is not known"

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use axum::extract::Request as HttpRequest;
 use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, View, Watcher, deployment};
 use tarefa_channel::Amount;
@@ -58,6 +60,8 @@ pub struct Town {
     running: BTreeMap<&'static str, Running>,
     /// Monitor and HTTP of the hub.
     served: [JoinHandle<()>; 2],
+    /// Whether the hub tells another secret than the payee's with each receipt that it is asked for.
+    pub lies: Arc<AtomicBool>,
 }
 
 fn key(name: &str) -> Key {
@@ -98,6 +102,13 @@ async fn chain() -> String {
 async fn fund(node: &str, account: Address, wei: u128) {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "anvil_setBalance", "params": [account, U256::from(wei)] });
     reqwest::Client::new().post(node).json(&body).send().await.expect("an answer");
+}
+
+async fn with_another_secret(answer: Response) -> Response {
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.expect("a body");
+    let mut receipt: Value = serde_json::from_slice(&body).expect("JSON");
+    receipt["preimage"] = json!(B256::repeat_byte(7));
+    axum::Json(receipt).into_response()
 }
 
 impl Town {
@@ -141,18 +152,24 @@ impl Town {
         let watching = tokio::spawn(monitor.run(Duration::from_millis(50)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let late = middleware::from_fn(move |request: HttpRequest, next: Next| async move {
-            let proposal = request.uri().path() == "/sendPropose";
-            let answer = next.run(request).await;
-            tokio::time::sleep(if proposal { delay } else { Duration::ZERO }).await;
-            answer
+        let lies = Arc::new(AtomicBool::new(false));
+        let lying = Arc::clone(&lies);
+        let late = middleware::from_fn(move |request: HttpRequest, next: Next| {
+            let lying = Arc::clone(&lying);
+            async move {
+                let path = request.uri().path().to_owned();
+                let answer = next.run(request).await;
+                tokio::time::sleep(if path == "/sendPropose" { delay } else { Duration::ZERO }).await;
+                let lie = path.starts_with("/retrievePaymentReceipt/") && lying.load(Ordering::Relaxed);
+                if lie { with_another_secret(answer).await } else { answer }
+            }
         });
         let router = http::router(hub, http::Limits::default()).layer(late);
         let router = router.into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         let base = tempfile::tempdir().expect("a directory");
         let served = [watching, serving];
-        Self { manual: false, base, rpc, node, hub: url, deployment, running: BTreeMap::new(), served }
+        Self { manual: false, base, rpc, node, hub: url, deployment, running: BTreeMap::new(), served, lies }
     }
 
     /// A call of somebody whose daemon would not make it.

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::id::{Digest, Time};
 use crate::limits;
-use crate::message::{Message, State, Token, TokenKind};
+use crate::message::{Grant, Message, State, Token, TokenKind};
 use crate::rules::{Rule, Rules};
 use crate::sign::{HubSignature, Recover, Signature};
 use crate::tree::pending_proves;
@@ -218,12 +218,14 @@ impl<R: Rules> Contract<R> {
         if self.redemptions.contains_key(&id) {
             return Err(Revert::AlreadyDone);
         }
-        if !row.enforces(state) {
-            let hub = HubWord::Grant(*grant, hub.clone());
+        // A grant is not shown, but hashed with the token that is: the word of another one is no word.
+        let grant = Grant { token: id, ..*grant };
+        if row.enforces(state) {
+            self.check_hub(grant.digest(&self.domain), hub, env)?;
+        } else {
+            let hub = HubWord::Grant(grant, hub.clone());
             let signed = Signed { state: state.clone(), client: *client, hub };
             self.enforce(*owner, &mut row, &signed, env)?;
-        } else if grant.token == id {
-            self.check_hub(grant.digest(&self.domain), hub, env)?;
         }
         let count = usize::from(state.balances.pending_count);
         if !pending_proves(state.balances.pending_root, id, *index, count, proof) {

@@ -58,8 +58,11 @@ impl<R: Rules> Contract<R> {
         let token = &redeem.token;
         match (token.kind, &redeem.voucher) {
             (TokenKind::Off, None) => {
+                if token.value.is_zero() {
+                    return Err(Revert::BadAmount);
+                }
                 check_preimage(token.condition, redeem.preimage)?;
-                if token.value.is_zero() { Err(Revert::BadAmount) } else { Ok(token.value) }
+                Ok(token.value)
             }
             (TokenKind::Metered, Some((voucher, signature))) => {
                 let amount = self.vouched(id, token, voucher, signature, keys)?;
