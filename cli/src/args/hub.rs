@@ -20,6 +20,16 @@ pub enum Hub {
     Deposit(HubDeposit),
     /// Answer clients and watch the chain until stopped.
     Run(HubRun),
+    /// What the hub has on chain, outside of channels, and what its keys have for gas.
+    Status(HubStatus),
+    /// Pay the hub's on-chain balance out to the treasury: collateral of ended channels, fees.
+    Withdraw(HubWithdraw),
+    /// Leave a channel against its client's will; the running hub shows the newest state.
+    Close(HubClose),
+    /// Give the hub another signing key; the hub must be stopped.
+    Rotate(HubRotate),
+    /// Announce that a former signing key counts no more: it may have leaked.
+    Revoke(HubRevoke),
 }
 
 /// `tarefa hub deploy`
@@ -132,6 +142,79 @@ impl HubDeploy {
 pub struct HubDeposit {
     /// How much.
     pub amount: Wei,
+    /// Where keys, terms and store are [default: the user's data directory].
+    #[arg(long, env = "TAREFA_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa hub status`
+#[derive(Debug, ClapArgs)]
+pub struct HubStatus {
+    /// The asset of it [default: the native one].
+    #[arg(long, default_value_t = Address::ZERO)]
+    pub asset: Address,
+    /// Where keys, terms and store are [default: the user's data directory].
+    #[arg(long, env = "TAREFA_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa hub withdraw`
+#[derive(Debug, ClapArgs)]
+pub struct HubWithdraw {
+    /// How much [default: all].
+    pub amount: Option<Wei>,
+    /// The asset of it [default: the native one].
+    #[arg(long, default_value_t = Address::ZERO)]
+    pub asset: Address,
+    /// Where keys, terms and store are [default: the user's data directory].
+    #[arg(long, env = "TAREFA_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa hub close`
+#[derive(Debug, ClapArgs)]
+pub struct HubClose {
+    /// Whose channel.
+    pub client: Address,
+    /// The asset of it [default: the native one].
+    #[arg(long, default_value_t = Address::ZERO)]
+    pub asset: Address,
+    /// Where keys, terms and store are [default: the user's data directory].
+    #[arg(long, env = "TAREFA_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa hub rotate`
+#[derive(Debug, ClapArgs)]
+pub struct HubRotate {
+    /// What the new signing key gets for the gas of its calls, from the treasury.
+    #[arg(long, default_value = "0.1eth")]
+    pub gas_money: Wei,
+    /// Where keys, terms and store are [default: the user's data directory].
+    #[arg(long, env = "TAREFA_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Output form.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `tarefa hub revoke`
+#[derive(Debug, ClapArgs)]
+pub struct HubRevoke {
+    /// The key's address.
+    pub signer: Address,
     /// Where keys, terms and store are [default: the user's data directory].
     #[arg(long, env = "TAREFA_DATA_DIR")]
     pub data_dir: Option<PathBuf>,

@@ -11,7 +11,6 @@ use axum::serve::ListenerExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, Watcher, deployment};
-use tarefa_channel::contract::Call;
 use tarefa_channel::sign::Signer as _;
 use tarefa_channel::terms::Terms;
 use tarefa_daemon::home::Home;
@@ -19,9 +18,11 @@ use tarefa_hub::store::Store;
 use tarefa_hub::{Deployment, Hub, Monitor, Policy, http};
 use zeroize::Zeroizing;
 
-use crate::args::{HubDeploy, HubDeposit, HubRun};
+use crate::args::{HubDeploy, HubRun};
 use crate::ui::Ui;
 use crate::{party, signals};
+
+pub mod treasury;
 
 /// The files of a hub's directory.
 const SETTINGS: &str = "hub.json";
@@ -163,19 +164,13 @@ pub async fn deploy(args: Box<HubDeploy>) -> Result<u8> {
     let sent = sender.pay(signer.address(), U256::from(args.gas_money.0.0)).await?;
     mined(&sender, &sent, "the signer's gas money").await?;
     if !args.deposit.0.is_zero() {
-        put_in(&mut sender, contract, args.deposit.0, &ui).await?;
+        treasury::put_in(&mut sender, contract, args.deposit.0, &ui).await?;
     }
     ui.say(&format!("      next: tarefa hub run --data-dir {}", home.path().display()));
-    ui.say(&format!("     later: keep {} elsewhere; only deposits and signers need it", home.file(TREASURY).display()));
+    let key = home.file(TREASURY);
+    ui.say(&format!("     later: keep {} elsewhere; only `tarefa hub` by its other names needs it", key.display()));
     ui.done();
     Ok(0)
-}
-
-async fn put_in(sender: &mut Sender, contract: Address, amount: tarefa_channel::Amount, ui: &Ui) -> Result<()> {
-    let sent = sender.call(contract, &Call::HubDeposit { asset: Address::ZERO, amount }).await?;
-    mined(sender, &sent, "the deposit").await?;
-    ui.stage("deposited", &format!("{amount} wei for the collateral of channels"), json!({ "amount": amount }));
-    Ok(())
 }
 
 fn settings(dir: &Path) -> Result<Settings> {
@@ -183,17 +178,6 @@ fn settings(dir: &Path) -> Result<Settings> {
     let bytes =
         std::fs::read(&path).with_context(|| format!("no hub in {}: `tarefa hub deploy` makes one", dir.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} does not read", path.display()))
-}
-
-pub async fn deposit(args: HubDeposit) -> Result<u8> {
-    let ui = Ui::new(args.output.json);
-    let dir = home(args.data_dir)?;
-    let settings = settings(&dir)?;
-    let rpc = Rpc::connect(&settings.rpc).await?;
-    let mut sender = Sender::new(rpc, key(&dir, TREASURY)?, settings.gas_ceiling).await?;
-    put_in(&mut sender, settings.deployment.contract, args.amount.0, &ui).await?;
-    ui.done();
-    Ok(0)
 }
 
 fn random() -> Result<B256> {

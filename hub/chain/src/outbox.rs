@@ -109,9 +109,12 @@ impl Outbox {
         outbox
     }
 
-    /// Goes on with what another process has sent with this key, in place of what this one knew before: that one has raised it since.
+    /// Goes on with what another process has sent with this key, in place of what this one knew before: that one has raised it since. What was
+    /// sent with the key before this one is left alone: it is mined, or what still needs it asks for it again.
     pub fn take_over(&mut self, flights: Vec<Flight>) {
         self.flights.clear();
+        let ours = |flight: &Flight| [Address::ZERO, self.sender.address()].contains(&flight.sent.from);
+        let flights: Vec<Flight> = flights.into_iter().filter(ours).collect();
         for flight in flights {
             self.sender.after(&flight.sent);
             if self.flights.iter().all(|kept| kept.flight.sent.nonce != flight.sent.nonce) {

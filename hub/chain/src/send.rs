@@ -26,6 +26,9 @@ pub const GAS_BEHIND: u64 = 1_000_000;
 /// A transaction that was sent, or may have been: where the node did not answer, it is treated as sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
+    /// Whose it is; zero where an older program has stored it.
+    #[serde(default)]
+    pub from: Address,
     /// Its number among the sender's.
     pub nonce: u64,
     /// Every hash it has had: one of them will be mined.
@@ -234,7 +237,7 @@ impl Sender {
             ..TxEip1559::default()
         };
         let (hash, raw) = self.signed(&transaction);
-        Ok(Sent { nonce: transaction.nonce, hashes: vec![hash], transaction, raw })
+        Ok(Sent { from: self.address(), nonce: transaction.nonce, hashes: vec![hash], transaction, raw })
     }
 
     /// Sends what was prepared. Until then the next one prepared has the same number.

@@ -1,0 +1,160 @@
+//! `tarefa hub` as its operator runs it: money in and out, leaving a channel, another signing key.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take here; a grace period is six seconds.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+struct Operator {
+    dir: tempfile::TempDir,
+    started: Vec<Child>,
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.started.iter_mut().for_each(end);
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+impl Operator {
+    fn command(&self, role: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tarefa"));
+        command.args(args).arg("--json").env("TAREFA_DATA_DIR", self.dir.path().join(role)).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts something that stays; what it says at a stage, and its place among those that run.
+    fn start(&mut self, role: &str, args: &[&str], stage: &str) -> (Value, usize) {
+        let mut child = self.command(role, args).stdout(Stdio::piped()).spawn().expect("started");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let said = loop {
+            let line = lines.next().expect("it says more").expect("a line");
+            let said: Value = serde_json::from_str(&line).expect("JSON");
+            if said["stage"] == stage {
+                break said;
+            }
+        };
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        self.started.push(child);
+        (said, self.started.len() - 1)
+    }
+
+    /// What a command says last; or why not.
+    fn ask(&self, role: &str, args: &[&str]) -> Result<Value, String> {
+        let output = self.command(role, args).output().expect("started");
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        let text = String::from_utf8(output.stdout).expect("text");
+        Ok(serde_json::from_str(text.lines().last().expect("a line")).expect("JSON"))
+    }
+
+    fn does(&self, role: &str, args: &[&str]) -> Value {
+        self.ask(role, args).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+    }
+
+    fn until(&self, role: &str, args: &[&str], wanted: impl Fn(&Value) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.ask(role, args);
+            if said.as_ref().is_ok_and(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{args:?} still says {said:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn balance(&self) -> String {
+        self.does("hub", &["hub", "status"])["balance"].as_str().expect("an amount").to_owned()
+    }
+}
+
+/// A chain, a contract with a million wei of its hub, and the hub's URL and place.
+fn begin() -> (Operator, String, String, usize) {
+    let mut operator = Operator { dir: tempfile::tempdir().expect("a temporary directory"), started: vec![] };
+    let up = ["testnet", "up", "--memory", "--listen", "127.0.0.1:0", "--evm-listen", "127.0.0.1:0"];
+    let (evm, _) = operator.start("testnet", &up, "evm");
+    let rpc = evm["evm"].as_str().expect("a URL").to_owned();
+    let terms =
+        "--grace 6 --inclusion 1 --reorg 1 --token-life 600 --patience 2 --gas-price 0 --dust 1 --opening-fee 0";
+    let money = "--collateral 50000 --deposit 1000000 --dev-money 10eth";
+    let mut deploy = vec!["hub", "deploy", "--rpc", &rpc];
+    deploy.extend(terms.split(' ').chain(money.split(' ')));
+    operator.does("hub", &deploy);
+    let (ready, hub) = operator.start("hub", &["hub", "run", "--listen", "127.0.0.1:0", "--look", "100ms"], "ready");
+    let url = ready["hub"].as_str().expect("a URL").to_owned();
+    (operator, rpc, url, hub)
+}
+
+fn none(status: &Value) -> bool {
+    status["onChain"] == "none"
+}
+
+fn file(dir: &Path, name: &str) -> String {
+    std::fs::read_to_string(dir.join("hub").join(name)).expect(name)
+}
+
+#[test]
+fn a_hub_leaves_a_channel_takes_its_money_out_and_signs_with_another_key() {
+    let (mut operator, rpc, url, hub) = begin();
+    assert_eq!(operator.balance(), "1000000");
+    operator.does(
+        "alice",
+        &["channel", "init", "--hub", &url, "--rpc", &rpc, "--dev-money", "1eth", "--attach-above", "1eth"],
+    );
+    operator.start("alice", &["channel", "run", "--look", "100ms"], "ready");
+    let open = ["channel", "open", "--deposit", "100000", "--collateral", "40000"];
+    operator.does("alice", &open);
+    assert_eq!(operator.balance(), "960000", "the collateral is in the channel");
+    let alice = operator.does("alice", &["channel", "status"])["address"].as_str().expect("an address").to_owned();
+
+    // It leaves the channel, which the running hub ends.
+    let stranger = "0x00000000000000000000000000000000000000aa";
+    let error = operator.ask("hub", &["hub", "close", stranger]).expect_err("no channel");
+    assert!(error.to_lowercase().contains(stranger) && error.contains("no open channel"), "{error}");
+    operator.does("hub", &["hub", "close", &alice]);
+    operator.until("alice", &["channel", "status"], none);
+    assert_eq!(operator.balance(), "1000000", "the collateral is back");
+
+    // Its money comes out, what there is of it.
+    assert_eq!(operator.does("hub", &["hub", "withdraw", "400000"])["left"], "600000");
+    let error = operator.ask("hub", &["hub", "withdraw", "600001"]).expect_err("too much");
+    assert!(error.contains("balance is 600000"), "{error}");
+
+    // It gets another key, once it is stopped; the one before is kept, and revoked.
+    let before = operator.does("hub", &["hub", "status"]);
+    let error = operator.ask("hub", &["hub", "rotate"]).expect_err("it runs");
+    assert!(error.contains("in use by another tarefa"), "{error}");
+    end(&mut operator.started[hub]);
+    let old = before["signer"].as_str().expect("an address").to_owned();
+    let old_key = file(operator.dir.path(), "signer.key");
+    let rotated = operator.does("hub", &["hub", "rotate"]);
+    assert_eq!((&rotated["before"], rotated["stage"].as_str()), (&before["signer"], Some("rotated")));
+    assert_eq!(file(operator.dir.path(), &format!("signer-{old}.key")), old_key);
+    assert_ne!(file(operator.dir.path(), "signer.key"), old_key);
+    let now = operator.does("hub", &["hub", "status"]);
+    assert_eq!((&now["signer"], &now["signs"]), (&rotated["signer"], &Value::Bool(true)));
+    let listen = url.trim_start_matches("http://").to_owned();
+    operator.start("hub", &["hub", "run", "--listen", &listen, "--look", "100ms"], "ready");
+    operator.until("alice", &open, |said| said["epoch"] == 1);
+    operator.does("hub", &["hub", "revoke", &old]);
+    let error = operator.ask("hub", &["hub", "revoke", &old]).expect_err("once");
+    assert!(error.contains("revoked already"), "{error}");
+    let signer = rotated["signer"].as_str().expect("an address");
+    let error = operator.ask("hub", &["hub", "revoke", signer]).expect_err("it signs");
+    assert!(error.contains("tarefa hub rotate"), "{error}");
+    operator.does("alice", &["channel", "close", "--last"]);
+    operator.until("alice", &["channel", "status"], none);
+    assert_eq!(operator.does("hub", &["hub", "withdraw"])["left"], "0");
+}
