@@ -10,7 +10,7 @@ use tarefa_chain::{Head, Key, View};
 use tarefa_channel::chain::{Chain as _, Ctx};
 use tarefa_channel::contract::{HubWord, Owner, Signed, Status};
 use tarefa_channel::eip712::Domain;
-use tarefa_channel::hub::{Answer, HubToken, Invoice, Proposal, Refusal, Stage};
+use tarefa_channel::hub::{Answer, HubToken, Invoice, Proposal, Refusal, Stage, renewed, renewed_promise};
 use tarefa_channel::message::{self, Batch, ChannelOffer, Message as _};
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::{HubSignature, Recover as _, Signer as _};
@@ -287,7 +287,8 @@ impl Hub {
                 let mut newest = None;
                 if matches!(refusal, Refusal::Conflict(_)) {
                     // Not while it was decided: what came before it in the same commit was not signed yet.
-                    newest = self.store.read(move |book| book.channel(channel)).await?.and_then(|row| row.newest);
+                    let row = self.store.read(move |book| book.channel(channel)).await?;
+                    newest = row.and_then(|row| row.newest).map(|signed| self.renewed(signed));
                 }
                 Ok(Err(Refused { refusal, newest }))
             }
@@ -353,7 +354,19 @@ impl Hub {
         let found = self.store.read(move |book| Ok((book.channel(id)?, book.paid_by(id)?))).await?;
         let (Some(row), mut paying) = found else { return Err(Fault::Unknown("channel")) };
         paying.retain(|token| row.position.pending.contains(&token.id()));
-        Ok(Standing { newest: row.newest, acknowledged: row.acknowledged, paying })
+        let newest = row.newest.map(|signed| self.renewed(signed));
+        Ok(Standing { newest, acknowledged: row.acknowledged, paying })
+    }
+
+    /// A state with a word that counts still (rule 12). Where no key was revoked, nothing has to be checked.
+    fn renewed(&self, signed: Signed) -> Signed {
+        let view = self.view();
+        if view.books().has_revoked() { renewed(&signed, &self.ctx(&view)) } else { signed }
+    }
+
+    fn ctx<'a>(&'a self, view: &'a View) -> Ctx<'a, View, Timed> {
+        let terms = &self.deployment.terms;
+        Ctx { chain: view, keys: &*self.keys, terms, domain: &self.domain, rules: Every }
     }
 
     /// Registers an invoice of a payee: what it wants, once. Whether it is new.
@@ -402,7 +415,10 @@ impl Hub {
             let receipts = Box::new(receipts);
             if attached { Letter::Receipts(receipts) } else { Letter::Declined(receipts) }
         });
-        let promise = |row: &HubToken| Promise { token: row.token.clone(), grant: row.grant, hub: row.hub.clone() };
+        let view = self.view();
+        let revoked = view.books().has_revoked();
+        let word = |row: &HubToken| if revoked { renewed_promise(row, &self.ctx(&view)) } else { row.hub.clone() };
+        let promise = |row: &HubToken| Promise { token: row.token.clone(), grant: row.grant, hub: word(row) };
         let tokens = granted.iter().map(|row| Letter::Token(Box::new(promise(row))));
         receipts.chain(tokens).collect()
     }

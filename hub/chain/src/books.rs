@@ -92,6 +92,12 @@ impl Books {
         self.redeeming.range(first..=last).map(|(_, token)| *token)
     }
 
+    /// Whether any signer was revoked: most hubs never do.
+    #[must_use]
+    pub fn has_revoked(&self) -> bool {
+        self.signers.values().any(Option::is_some)
+    }
+
     /// Whether this is a signer whose revocation is not announced.
     #[must_use]
     pub fn trusted(&self, signer: Address) -> bool {

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
+use tarefa_chain::Event;
 use tarefa_channel::client::Attached;
+use tarefa_channel::contract::HubWord;
 use tarefa_channel::hub::{Answer, Proposal};
+use tarefa_channel::id::Digest;
 use tarefa_channel::message::{ChannelOffer, Message as _, Op, OpKind, Token};
 use tarefa_channel::sign::{HubSignature, Signer as _};
 use tarefa_channel::{Amount, Time};
@@ -15,7 +18,7 @@ use tarefa_hub::store::Store;
 use tarefa_hub::{Deployment, Hub, Letter, Login, Mailbox, Policy, Receipt, http};
 
 use crate::store::detaching;
-use crate::town::{CHAIN, CONTRACT, TERMS, Town, key, view, view_at};
+use crate::town::{CHAIN, CONTRACT, TERMS, Town, key, view, view_after, view_at};
 
 struct Served {
     town: Town,
@@ -300,6 +303,43 @@ async fn refusals_have_their_status_and_conflicts_show_the_newest_state() {
     assert_eq!(status, 400);
     let (status, _) = served.post("/sendPropose", "", &json!({ "state": "x".repeat(300_000) })).await;
     assert_eq!(status, 413);
+}
+
+#[tokio::test]
+async fn what_a_revoked_key_has_signed_is_shown_with_a_word_of_the_new_one() {
+    let mut served = Served::new().await;
+    let token = served.town.token(100, 1);
+    let proposal = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
+    served.proposes(&proposal).await;
+    let (alice, bob) = (served.town.id("alice"), served.town.id("bob"));
+    let deployment = served.hub.deployment().clone();
+    let policy = Policy { collateral: Amount(500), opening_fee: Amount(21) };
+    let store = served.hub.store().clone();
+    let hub = Hub::new(store, key("hub 2"), deployment, policy, view(), [8; 32]).await.expect("it begins");
+    let eyes = key("alice");
+    let ctx = served.town.ctx(&eyes);
+    let signer = |word: &HubWord, digest: Digest| match word {
+        HubWord::State(hub) => hub.signer(ctx.domain, digest, ctx.keys),
+        HubWord::Grant(grant, hub) => hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys),
+    };
+    let state = proposal.state.digest(ctx.domain);
+    let shown = async || {
+        let newest = hub.newest(alice).await.expect("it is known").newest.expect("a state");
+        let letters = hub.mailbox(bob, None, Duration::ZERO).await.expect("it is known").letters;
+        let [Letter::Token(promise)] = letters.as_slice() else { panic!("{letters:?}") };
+        let promised = promise.hub.signer(ctx.domain, promise.grant.digest(ctx.domain), ctx.keys);
+        let mut other = proposal.clone();
+        other.state.balances.hub.0 += 1;
+        let refused = hub.propose(served.town.signed_again("alice", other)).await.expect("it answers");
+        let told = refused.expect_err("another state of this number").newest.expect("the state");
+        [signer(&newest.hub, state), promised, signer(&told.hub, state)]
+    };
+    assert_eq!(shown().await, [Some(key("hub").address()); 3], "what is trusted is shown as it was signed");
+    hub.see(view_after(vec![
+        Event::SignerAnnounced { signer: key("hub 2").address() },
+        Event::SignerRevoked { signer: key("hub").address(), until: Time(90_000) },
+    ]));
+    assert_eq!(shown().await, [Some(key("hub 2").address()); 3]);
 }
 
 #[tokio::test]

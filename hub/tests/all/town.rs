@@ -79,6 +79,11 @@ pub fn view() -> View {
     view_at(NOW)
 }
 
+/// The same, with another block.
+pub fn view_after(events: Vec<Event>) -> View {
+    view().with(vec![(Head { number: 4, hash: B256::repeat_byte(4), time: NOW }, events)]).expect("in order")
+}
+
 pub struct Town {
     pub store: Store,
     view: View,

@@ -8,6 +8,8 @@ mod refusal;
 mod row;
 
 pub use duties::{duties, exit};
-pub use propose::{Accepted, Answer, Decided, Invoice, Proposal, Rows, decide, propose, refused_by_payee};
+pub use propose::{
+    Accepted, Answer, Decided, Invoice, Proposal, Rows, decide, propose, refused_by_payee, renewed, renewed_promise,
+};
 pub use refusal::Refusal;
 pub use row::{HubChannel, HubToken, Stage};

@@ -1,9 +1,9 @@
 //! What the hub must have on chain: a function of its rows and of what it sees, asked again at every block.
 
-use super::propose::trusted_word;
+use super::propose::renewed;
 use super::{HubChannel, HubToken, Stage};
 use crate::chain::{Chain, Ctx};
-use crate::contract::{Call, Evidence, Finalise, Redemption, RedemptionStatus, Row, Signed, Status, outcome};
+use crate::contract::{Call, Evidence, Finalise, Redemption, RedemptionStatus, Row, Status, outcome};
 use crate::id::{Seq, TokenId};
 use crate::limits;
 use crate::message::{Token, TokenKind};
@@ -49,12 +49,7 @@ pub fn exit<C: Chain, K: Signer + Recover, R: Rules>(channel: &HubChannel, ctx: 
 /// At the newest state, if the contract does not enforce it yet.
 fn close<C: Chain, K: Signer + Recover, R: Rules>(channel: &HubChannel, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Call {
     let newer = channel.newest.as_ref().filter(|signed| signed.state.seq > row.seq);
-    Call::Close { owner: channel.owner, signed: newer.map(|signed| current(signed, ctx)) }
-}
-
-/// A state with a word of the hub that counts.
-fn current<C: Chain, K: Signer + Recover, R: Rules>(signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> Signed {
-    Signed { hub: trusted_word(signed, ctx), ..signed.clone() }
+    Call::Close { owner: channel.owner, signed: newer.map(|signed| renewed(signed, ctx)) }
 }
 
 struct Watch<'a, C, K, R> {
@@ -89,7 +84,7 @@ impl<C: Chain, K: Signer + Recover, R: Rules> Watch<'_, C, K, R> {
         if tokens.is_empty() && !challenges {
             return vec![];
         }
-        let (owner, signed) = (self.channel.owner, current(newest, self.ctx));
+        let (owner, signed) = (self.channel.owner, renewed(newest, self.ctx));
         if tokens.is_empty() {
             return vec![Call::Argue { owner, signed }];
         }

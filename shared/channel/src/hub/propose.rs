@@ -203,9 +203,7 @@ fn again<C: Chain, K: Signer + Recover, R: Rules>(
     let mut grants = vec![];
     for op in detached {
         let row = rows.token(TokenId(op.token)).ok_or(Refusal::Missing)?;
-        let digest = row.grant.digest(ctx.domain);
-        let hub = if is_trusted(&row.hub, digest, ctx) { row.hub } else { sign_alone(digest, ctx) };
-        grants.push((row.grant, hub));
+        grants.push((row.grant, renewed_promise(&row, ctx)));
     }
     let word = trusted_word(newest, ctx);
     let answer = Answer { state: newest.state.hash(), word, grants };
@@ -223,15 +221,28 @@ fn sign_alone<C, K: Signer, R: Rules>(digest: Digest, ctx: &Ctx<'_, C, K, R>) ->
 
 /// The hub's word on a state it has signed: the stored one, or a new one where that key is on its way out (rule 12). The hub holds
 /// the state and the client's signature, so it can always sign again.
-pub(super) fn trusted_word<C: Chain, K: Signer + Recover, R: Rules>(
-    signed: &Signed,
-    ctx: &Ctx<'_, C, K, R>,
-) -> HubWord {
+fn trusted_word<C: Chain, K: Signer + Recover, R: Rules>(signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> HubWord {
     let trusted = match &signed.hub {
         HubWord::State(hub) => is_trusted(hub, signed.state.digest(ctx.domain), ctx),
         HubWord::Grant(grant, hub) => is_trusted(hub, grant.digest(ctx.domain), ctx),
     };
     if trusted { signed.hub.clone() } else { HubWord::State(sign_alone(signed.state.digest(ctx.domain), ctx)) }
+}
+
+/// A state with a word of the hub that counts.
+#[must_use]
+pub fn renewed<C: Chain, K: Signer + Recover, R: Rules>(signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> Signed {
+    Signed { hub: trusted_word(signed, ctx), ..signed.clone() }
+}
+
+/// The signature of a promise, a new one where that key is on its way out: no payee counts on what the old one has signed.
+#[must_use]
+pub fn renewed_promise<C: Chain, K: Signer + Recover, R: Rules>(
+    row: &HubToken,
+    ctx: &Ctx<'_, C, K, R>,
+) -> HubSignature {
+    let digest = row.grant.digest(ctx.domain);
+    if is_trusted(&row.hub, digest, ctx) { row.hub.clone() } else { sign_alone(digest, ctx) }
 }
 
 /// A payee says, without a state, that it does not want a token. That binds nobody, so it changes nothing (rule 10).
