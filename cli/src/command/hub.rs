@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use axum::serve::ListenerExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, Watcher, deployment};
+use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, Sent, Watcher, deployment, http_client};
 use tarefa_channel::sign::Signer as _;
 use tarefa_channel::terms::Terms;
 use tarefa_daemon::home::Home;
@@ -93,7 +93,8 @@ async fn mined(sender: &Sender, sent: &Sent, what: &str) -> Result<Option<Addres
 pub async fn dev_money(rpc: &str, account: Address, amount: u128) -> Result<()> {
     let body =
         json!({ "jsonrpc": "2.0", "id": 1, "method": "anvil_setBalance", "params": [account, U256::from(amount)] });
-    let answer = reqwest::Client::new().post(rpc).timeout(MINED_MAX).json(&body).send().await;
+    let client = http_client([rpc]).build().context("no client for the chain's node")?;
+    let answer = client.post(rpc).timeout(MINED_MAX).json(&body).send().await;
     let answer: serde_json::Value = answer.with_context(|| format!("{rpc} does not answer"))?.json().await?;
     ensure!(
         answer.get("error").is_none(),

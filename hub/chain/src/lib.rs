@@ -22,7 +22,7 @@ pub use genuine::{Says, is_genuine};
 pub use keys::{BadKey, Key, recover};
 pub use outbox::{Ended, Flight, Outbox};
 pub use revert::{Failure, failure};
-pub use rpc::{Fees, LOG_RANGE, Rpc, RpcFault};
+pub use rpc::{Fees, LOG_RANGE, Rpc, RpcFault, causes, http_client};
 pub use send::{Fate, GAS_BEHIND, SendFault, Sender, Sent};
 pub use view::{Head, OwnClock, View, ViewError};
 pub use watch::{News, WatchError, Watcher};

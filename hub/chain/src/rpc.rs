@@ -43,9 +43,33 @@ pub enum RpcFault {
     Silent(String),
 }
 
+/// What a client of these addresses is built with. The system's certificates are read only where one of them is behind TLS: a machine that has none
+/// reaches the others.
+pub fn http_client<'a>(addresses: impl IntoIterator<Item = &'a str>) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder();
+    let mut addresses = addresses.into_iter();
+    if addresses.any(|address| address.starts_with("https:")) { builder } else { builder.tls_certs_only([]) }
+}
+
+/// What went wrong, and why, as far down as it is known: a library's own words often name only the last step.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        // Some repeat what is below them.
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        next = cause.source();
+    }
+    words
+}
+
 /// What went wrong, without the node's address: many have a key in it.
 fn why(error: &RpcError<TransportErrorKind>) -> String {
-    let words = error.to_string();
+    let words = causes(error);
     match words.split_once("for url (") {
         Some((before, rest)) => {
             let after = rest.split_once(')').map_or("", |(_, after)| after);
@@ -93,7 +117,7 @@ impl Rpc {
     pub async fn connect(url: &str) -> Result<Self, RpcFault> {
         let fault = |why: String| RpcFault::Url { url: url.to_owned(), why };
         let parsed = reqwest::Url::parse(url).map_err(|error| fault(error.to_string()))?;
-        let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| fault(error.to_string()))?;
+        let client = http_client([parsed.as_str()]).timeout(TIMEOUT).build().map_err(|error| fault(causes(&error)))?;
         let client = RpcClient::new(Http::with_client(client, parsed), false);
         let provider = RootProvider::new(client);
         let chain_id = provider.get_chain_id().await?;

@@ -9,6 +9,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tarefa_chain::{causes, http_client};
 use tarefa_channel::contract::Signed;
 use tarefa_channel::hub::{Answer, Proposal};
 use tarefa_channel::message::ChannelOffer;
@@ -86,8 +87,8 @@ impl Link {
         if all.is_empty() {
             return Err(LinkFault::Url(String::new()));
         }
-        let client = reqwest::Client::builder().connect_timeout(TIMEOUT).build();
-        let client = client.map_err(|error| LinkFault::Silent(error.to_string()))?;
+        let client = http_client(all.iter().map(String::as_str)).connect_timeout(TIMEOUT).build();
+        let client = client.map_err(|error| LinkFault::Silent(causes(&error)))?;
         Ok(Self { client, hubs: all.into(), at: Arc::default(), delay: Duration::ZERO })
     }
 
@@ -118,7 +119,7 @@ impl Link {
     }
 
     async fn read<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, LinkFault> {
-        let silent = |error: reqwest::Error| LinkFault::Silent(error.without_url().to_string());
+        let silent = |error: reqwest::Error| LinkFault::Silent(causes(&error.without_url()));
         self.travel().await;
         let answer = request.timeout(TIMEOUT).send().await.map_err(silent)?;
         let body = bounded(checked(answer).await?).await?;
@@ -243,7 +244,7 @@ impl Link {
         let request = self.request(Method::GET, path, Some(session));
         let asked = async {
             let answer = request.send().await;
-            checked(answer.map_err(|error| LinkFault::Silent(error.without_url().to_string()))?).await
+            checked(answer.map_err(|error| LinkFault::Silent(causes(&error.without_url())))?).await
         };
         let answer = tokio::time::timeout(TIMEOUT, asked).await;
         let answer = answer.map_err(|_| LinkFault::Silent("no answer in time".to_owned()))??;
@@ -305,7 +306,7 @@ impl Lines {
 /// The body of an answer, up to a size.
 async fn bounded(mut answer: Response) -> Result<Vec<u8>, LinkFault> {
     let mut body = vec![];
-    while let Some(chunk) = answer.chunk().await.map_err(|error| LinkFault::Silent(error.without_url().to_string()))? {
+    while let Some(chunk) = answer.chunk().await.map_err(|error| LinkFault::Silent(causes(&error.without_url())))? {
         if body.len() + chunk.len() > ANSWER {
             return Err(LinkFault::Silent(format!("its answer is longer than {ANSWER} bytes")));
         }

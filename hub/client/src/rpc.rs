@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tarefa_chain::http_client;
 use tokio::net::TcpListener;
 
 use crate::daemon::{Door, Request};
@@ -58,8 +59,15 @@ impl Address {
         let mut body = serde_json::to_value(request).map_err(|error| ClientFault::asked(error.to_string()))?;
         body["jsonrpc"] = json!("2.0");
         body["id"] = json!(1);
-        let answer =
-            reqwest::Client::new().post(&self.url).bearer_auth(&self.token).json(&body).send().await.map_err(gone)?;
+        let answer = http_client([])
+            .build()
+            .map_err(gone)?
+            .post(&self.url)
+            .bearer_auth(&self.token)
+            .json(&body)
+            .send()
+            .await
+            .map_err(gone)?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             return Err(ClientFault::asked("another daemon has taken this one's port: start it again"));
         }

@@ -7,7 +7,7 @@ use alloy_primitives::B256;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tarefa_chain::abi::FulgurHub;
-use tarefa_chain::{Key, Rpc, Sender};
+use tarefa_chain::{Key, Rpc, Sender, http_client};
 use tarefa_channel::contract::{Call, Owner};
 use tarefa_channel::id::{ChannelKey, TokenId};
 use tarefa_channel::sign::Signer as _;
@@ -93,7 +93,7 @@ impl Cheat {
     fn control(&self, method: &str, params: &Value) -> Result<()> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         self.runtime.block_on(async {
-            let ask = reqwest::Client::new().post(&self.settings.rpc).timeout(ANSWER_MAX).json(&body);
+            let ask = http_client([]).build()?.post(&self.settings.rpc).timeout(ANSWER_MAX).json(&body);
             let answer: Value = ask.send().await?.json().await?;
             ensure!(answer.get("error").is_none(), "{method}: {}", answer["error"]);
             Ok(())

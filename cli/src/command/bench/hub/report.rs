@@ -25,7 +25,7 @@ impl Reading {
         let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).context("/proc/stat");
         // USER_HZ is 100 on every Linux that this runs on.
         let cpu = (ticks(11)? + ticks(12)?) * 10_000.0;
-        let metrics = reqwest::get(format!("{url}/metrics")).await?.text().await?;
+        let metrics = tarefa_chain::http_client([]).build()?.get(format!("{url}/metrics")).send().await?.text().await?;
         Ok(Self { cpu, metrics })
     }
 
