@@ -36,22 +36,34 @@ function split(text, separator) {
   return parts.map((part) => part.trim());
 }
 
-/** Every guard of a file, and each alternative text without it or without one of its conditions. */
-function mutants(name, text) {
+/** The function that a place of a text is in. */
+function functionAt(text, place) {
+  const before = [...text.slice(0, place).matchAll(/\bfunction (\w+)|\b(constructor)\b/g)].at(-1);
+  return before[1] ?? before[2];
+}
+
+/** Every guard of a file, and each alternative text without it or without one of its conditions: by file, function and words. */
+function mutants(file, text) {
   const found = [];
+  const add = (mutant) => {
+    // One function may have a guard twice, and another one its name.
+    const times = found.filter(({ words }) => words === mutant.words).length;
+    found.push({ ...mutant, file, name: times === 0 ? mutant.words : `${mutant.words}, #${times + 1}` });
+  };
   for (const match of text.matchAll(/\brequire\(|\brevert \w+\(/g)) {
     const end = closing(text, match.index + match[0].length - 1);
     const guard = text.slice(match.index, end + 1).replace(/\s+/g, " ");
     const line = text.slice(0, match.index).split("\n").length;
     const without = (by) => text.slice(0, match.index) + by + text.slice(end + 1);
-    found.push({ name: `${name}: ${guard}`, line, text: without("{}").replace("{};", "{}") });
+    const place = `${file}, ${functionAt(text, match.index)}`;
+    add({ words: `${place}: ${guard}`, line, text: without("{}").replace("{};", "{}") });
     if (!match[0].startsWith("require")) continue;
     const [condition, error] = split(text.slice(match.index + match[0].length, end), ",");
     const parts = split(condition, "&&");
     if (parts.length < 2 || split(condition, "||").length > 1) continue;
     parts.forEach((part, at) => {
       const rest = parts.filter((_, other) => other !== at).join(" && ");
-      found.push({ name: `${name}: ${guard} without ${part.replace(/\s+/g, " ")}`, line, text: without(`require(${rest}, ${error})`) });
+      add({ words: `${place}: ${guard} without ${part.replace(/\s+/g, " ")}`, line, text: without(`require(${rest}, ${error})`) });
     });
   }
   return found;
@@ -122,12 +134,12 @@ const plain = failing(compile("none", ""));
 if (plain.length > 0) throw new Error(`tests fail with every guard in place: ${plain}`);
 const known = process.argv.includes("--new") ? JSON.parse(readFileSync(record, "utf8")) : {};
 const results = {};
-for (const [index, { name, line, text }] of all.entries()) {
+for (const [index, { file, name, line, text }] of all.entries()) {
   if (name in known) {
     results[name] = known[name];
     continue;
   }
-  const bytecode = compile(name.split(":")[0], text);
+  const bytecode = compile(file, text);
   const tests = bytecode === null ? ["(does not compile)"] : failing(bytecode);
   results[name] = tests.length > 0 ? tests[0] : "SURVIVES";
   console.log(`${index + 1}/${all.length} line ${line} ${name}: ${results[name]}`);

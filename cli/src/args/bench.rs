@@ -91,10 +91,10 @@ pub struct BenchHub {
     #[arg(long, default_value_t = 0)]
     pub delay_ms: u64,
     /// Whether a signature of the hub waits for the disk.
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub durable: bool,
     /// Whether a signature of a client waits for the disk.
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub client_durable: bool,
     /// Hubs over one store; more than one need --store.
     #[arg(long, default_value_t = 1)]

@@ -1,7 +1,7 @@
 //! Keys of hub and clients: libsecp256k1, with the rules of the contract's ECDSA library.
 
 use alloy_primitives::{Address, B256};
-use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::ecdsa::{self, RecoverableSignature, RecoveryId};
 use secp256k1::{Message, PublicKey, SecretKey};
 use tarefa_channel::id::Digest;
 use tarefa_channel::sign::{Recover, Signature, Signer};
@@ -16,6 +16,7 @@ pub struct BadKey;
 #[derive(Clone)]
 pub struct Key {
     secret: SecretKey,
+    public: PublicKey,
     address: Address,
 }
 
@@ -40,8 +41,18 @@ impl Key {
         let secret = SecretKey::from_secret_bytes(bytes).map_err(|_| BadKey);
         bytes.zeroize();
         let secret = secret?;
-        let address = address(&PublicKey::from_secret_key(&secret));
-        Ok(Self { secret, address })
+        let public = PublicKey::from_secret_key(&secret);
+        Ok(Self { secret, public, address: address(&public) })
+    }
+
+    /// Whether it has signed this: cheaper than to find out who has, for whoever has the key.
+    #[must_use]
+    pub fn has_signed(&self, digest: Digest, signature: &Signature) -> bool {
+        let mut compact = signature.0;
+        compact[32] &= 0x7f;
+        let message = Message::from_digest(digest.0.0);
+        ecdsa::Signature::from_compact(&compact)
+            .is_ok_and(|signature| ecdsa::verify(&signature, message, &self.public).is_ok())
     }
 
     /// The signature of a hash, `r`, `s` (low) and the parity of `y`: what a transaction carries.

@@ -225,6 +225,18 @@ contract EndingsTest is Town {
         ends(s, t, 1000);
     }
 
+    function test_1_19_the_most_pending_tokens_end_in_a_small_part_of_a_block() public {
+        Token[] memory list = many(32);
+        Signed memory s = detached(list);
+        closeAt(s);
+        vm.warp(CLAIM_BY);
+        uint256 before = gasleft();
+        hub.finalise(alice, NATIVE, openingOf(s.state), list);
+        // Less than a twentieth of what any chain in use takes into a block.
+        assertTrue(before - gasleft() < 750_000, "gas");
+        assertEq(hub.balanceOf(alice, NATIVE), 1000, "all of it comes back");
+    }
+
     function test_the_tokens_must_be_the_pending_ones_all_and_sorted() public {
         Token[] memory list = new Token[](2);
         (list[0], list[1]) = (token(OFF, 10, 0), token(OFF, 20, 1));

@@ -68,16 +68,7 @@ contract GasTest is Town {
     }
 
     function test_finalise_with_ten_pending_tokens() public {
-        Token[] memory list = new Token[](10);
-        for (uint16 i = 0; i < 10; ++i) {
-            Token memory t = token(OFF, 10, i);
-            uint256 j = i;
-            while (j > 0 && hasher.hash(list[j - 1]) > hasher.hash(t)) {
-                list[j] = list[j - 1];
-                --j;
-            }
-            list[j] = t;
-        }
+        Token[] memory list = many(10);
         Signed memory s = detached(list);
         vm.prank(alice);
         hub.close(alice, NATIVE, s);

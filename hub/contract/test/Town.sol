@@ -248,6 +248,20 @@ abstract contract Town is Test {
         return both("alice", state("alice", 1, b));
     }
 
+    /// So many OFF tokens of Alice's, each of 10 and a fee, in the order that a state wants.
+    function many(uint16 count) internal view returns (Token[] memory list) {
+        list = new Token[](count);
+        for (uint16 i = 0; i < count; ++i) {
+            Token memory t = token(OFF, 10, i);
+            uint256 j = i;
+            while (j > 0 && hasher.hash(list[j - 1]) > hasher.hash(t)) {
+                list[j] = list[j - 1];
+                --j;
+            }
+            list[j] = t;
+        }
+    }
+
     function redeemOf(Token memory t, uint48 payeeSeq, uint128 vouched) internal view returns (Redeem memory r) {
         r.client = bob;
         r.asset = NATIVE;

@@ -10,6 +10,9 @@ import {Test} from "./Vm.sol";
 
 /// Solidity against the vectors that ethers v6 writes (shared/channel/vectors), as Rust is in its own test.
 contract VectorsTest is Test {
+    /// The contract's own is held to this in Money.t.sol.
+    uint256 private constant BATCH_DEPTH = 10;
+
     Hasher private hasher = new Hasher();
     string private json = vm.readFile("../../shared/channel/vectors/vectors.json");
 
@@ -222,7 +225,10 @@ contract VectorsTest is Test {
         bytes32[] memory proof = vm.parseJsonBytes32Array(json, join(p, ".proof"));
         bytes32 root = word(join(p, ".root"));
         if (keccak256(bytes(vm.parseJsonString(json, join(p, ".tree")))) == keccak256("batch")) {
-            return hasher.batchRoot(word(join(p, ".digest")), proof) == root;
+            bool leadsThere = hasher.batchRoot(word(join(p, ".digest")), proof) == root;
+            // A longer one leads there too: only the limit refuses it.
+            assertTrue(leadsThere == (proof.length > BATCH_DEPTH), "the reason");
+            return leadsThere && proof.length <= BATCH_DEPTH;
         }
         return hasher.isPending(root, word(join(p, ".id")), num(join(p, ".index")), num(join(p, ".count")), proof);
     }

@@ -317,6 +317,37 @@ fn a_hub_that_refuses_the_detach_is_left() {
 }
 
 #[test]
+fn a_payer_whose_detach_is_refused_leaves_with_its_newest_state() {
+    let mut town = Town::new();
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(10))], vec![]);
+    let token = town.token(TokenKind::Off, 201);
+    let proposal = town.propose("alice", detach(&token), vec![token.clone()]);
+    assert_eq!(town.hub(&proposal), Err(Refusal::Cover(token.id())));
+    town.alice.refused();
+    town.alice.leaving = true;
+    assert_eq!(town.dutiful("alice"), ["close"]);
+    assert_eq!(town.contract.row(owner("alice")).seq.get(), 1, "not at the implicit state");
+    assert_eq!(town.end(), [1000, 30, 0, 250]);
+}
+
+#[test]
+fn tag_1_17_an_on_token_that_is_not_executed_comes_back_once_redeem_by_is_over_and_not_before() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::On, 100);
+    town.detach(&token);
+    let refund = vec![Op::on(OpKind::Refund, token.id(), Amount::ZERO)];
+    town.now = token.redeem_by.before(1);
+    assert!(town.wish("alice").is_empty());
+    let before = town.alice.clone();
+    let early = town.propose("alice", refund.clone(), vec![]);
+    assert_eq!(town.hub(&early), Err(Refusal::NotFinal));
+    town.alice = before;
+    town.now = token.redeem_by;
+    assert_eq!(town.wish("alice"), refund);
+    assert_eq!(town.end(), [1000, 30, 0, 250]);
+}
+
+#[test]
 fn what_the_payee_never_collects_comes_back_after_claim_by_and_not_before() {
     let mut town = Town::new();
     let token = town.token(TokenKind::Off, 100);

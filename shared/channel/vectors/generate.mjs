@@ -143,6 +143,8 @@ const highS = (compactSignature) => concat([Signature.from(compactSignature).r, 
 const leastHighS = (compactSignature) => concat([Signature.from(compactSignature).r, toBeHex(CURVE / 2n + 1n, 32)]);
 const threeTree = trees.find((t) => t.ids.length === 3);
 const five = batches.find((b) => b.count === 5);
+// It leads to its root, and is longer than any proof of a batch of 1024.
+const eleven = many(11, "sibling");
 const negatives = [
   { name: "high s", reason: "signer", digest: right.digest, signer: right.signer, signature: highS(right.signature) },
   { name: "the least high s", reason: "signature", digest: right.digest, signer: right.signer, signature: leastHighS(right.signature) },
@@ -156,8 +158,8 @@ const negatives = [
   { name: "proof too long", reason: "proof", tree: "pending", id: threeTree.ids[0], index: 0, count: 3, root: threeTree.root, proof: [...threeTree.proofs[0], ZERO] },
   { name: "a node as a leaf", reason: "proof", tree: "pending", id: threeTree.proofs[2][0], index: 0, count: 2, root: threeTree.root, proof: [threeTree.proofs[0][1]] },
   { name: "batch proof of another digest", reason: "proof", tree: "batch", digest: five.digests[0], root: five.root, proof: five.proofs[1].proof },
-  { name: "batch proof of eleven", reason: "proof", tree: "batch", digest: five.digests[0], root: five.root, proof: many(11, "sibling") },
-  { name: "seq above 48 bits", reason: "width", seq: (MAX48 + 1n).toString(), truncated: ((MAX48 + 2n) & MAX48).toString() },
+  { name: "batch proof of eleven", reason: "proof", tree: "batch", digest: five.digests[0], root: eleven.reduce(commutative, five.digests[0]), proof: eleven },
+  { name: "seq above 48 bits", reason: "width", seq: (MAX48 + 1n).toString(), truncated: ((MAX48 + 1n) & MAX48).toString() },
 ];
 
 const prices = [

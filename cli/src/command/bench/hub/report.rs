@@ -76,6 +76,8 @@ pub struct Report<'a> {
     pub steps: Option<[f64; 5]>,
     /// Microseconds.
     pub reference: f64,
+    /// For the invoices, before the payments.
+    pub invoicing: Measured,
     pub spent: Measured,
     pub conserved: bool,
 }
@@ -104,8 +106,14 @@ impl Report<'_> {
         self.payments() / self.took.as_secs_f64()
     }
 
+    /// Microseconds; unknown where a hub has taken with it what it has spent.
     fn cpu(&self) -> f64 {
-        self.spent.cpu / self.payments()
+        if self.args.kill { f64::NAN } else { self.spent.cpu / self.payments() }
+    }
+
+    /// The same for the invoice that each payment has: its payee tells the hub before.
+    fn cpu_of_invoice(&self) -> f64 {
+        self.invoicing.cpu / self.payments()
     }
 
     fn serial_p50(&self) -> f64 {
@@ -132,7 +140,7 @@ impl Report<'_> {
             "killed": args.kill, "idle_channels": args.channels,
             "payments": self.latencies.len(), "seconds": rounded(self.took.as_secs_f64()),
             "payments_per_s": rounded(self.rate()),
-            "hub_cpu_us_per_payment": rounded(self.cpu()),
+            "hub_cpu_us_per_payment": rounded(self.cpu()), "hub_cpu_us_per_invoice": rounded(self.cpu_of_invoice()),
             "reference_us": rounded(self.reference),
             "hub_cpu_per_reference": rounded(self.cpu() / self.reference),
             "p50_ms": rounded(quantile(&self.latencies, 0.5)), "p95_ms": rounded(quantile(&self.latencies, 0.95)),
@@ -151,7 +159,7 @@ impl Report<'_> {
         let (p50, p95, p99) =
             (quantile(&self.latencies, 0.5), quantile(&self.latencies, 0.95), quantile(&self.latencies, 0.99));
         let mut text = format!(
-            "{:.0} payments/s ({} payments, {} payers with {} each at once)\nhub: {:.0} us of processor time each, {:.2} x the reference of 3 checks and 2 signatures ({:.0} us)\n\
+            "{:.0} payments/s ({} payments, {} payers with {} each at once)\nhub: {:.0} us of processor time each, {:.2} x the reference of 3 checks and 2 signatures ({:.0} us); an invoice {:.0} us\n\
              latency ms: p50 {p50:.1}, p95 {p95:.1}, p99 {p99:.1}; one after the other p50 {:.2}\n{:.2} commits and {:.2} proposals a payment; conserved: {}",
             self.rate(),
             self.latencies.len(),
@@ -160,6 +168,7 @@ impl Report<'_> {
             self.cpu(),
             self.cpu() / self.reference,
             self.reference,
+            self.cpu_of_invoice(),
             self.serial_p50(),
             self.spent.commits / self.payments(),
             self.spent.signed / self.payments(),
