@@ -13,7 +13,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use tarefa_protocol::{BaseUnits, PartyId, TaskId};
 
 pub use bench::{Bench, BenchChain, BenchHub, BenchTask, BenchTestnet};
-pub use channel::{Backup, Channel, ChannelCommand, ChannelInit, ChannelRun, PayInvoice};
+pub use channel::{Backup, Channel, ChannelCommand, ChannelInit, ChannelRun, PayInvoice, Restore};
 pub use hub::{Hub, HubClose, HubDeploy, HubDeposit, HubRevoke, HubRotate, HubRun, HubStatus, HubWithdraw};
 pub use testnet::{Testnet, TestnetCtl, TestnetDown, TestnetPing, TestnetUp};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 use clap::{Args as ClapArgs, Subcommand};
+use tarefa_client::Anchor;
 
 use super::wei::Wei;
 use super::{Output, duration};
@@ -76,7 +77,7 @@ pub enum ChannelCommand {
     /// An encrypted backup.
     Backup(Backup),
     /// Begin again from a backup; the hub is asked where the channel stands before anything is signed.
-    Restore(Backup),
+    Restore(Restore),
 }
 
 /// `tarefa channel init`
@@ -242,7 +243,18 @@ pub struct Close {
     pub last: bool,
 }
 
-/// `tarefa channel backup` and `restore`
+/// `tarefa channel restore`
+#[derive(Debug, ClapArgs)]
+pub struct Restore {
+    /// What to restore.
+    #[command(flatten)]
+    pub backup: Backup,
+    /// What you have noted since, `anchor` of `channel status`: a hub that shows less than this hides what you have earned.
+    #[arg(long)]
+    pub newest: Option<Anchor>,
+}
+
+/// `tarefa channel backup`
 #[derive(Debug, ClapArgs)]
 pub struct Backup {
     /// The backup.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use clap::{Args as ClapArgs, Subcommand};
-use tarefa_channel::Amount;
+use tarefa_channel::{Amount, limits};
 
 use super::wei::Wei;
 use super::{Output, duration};
@@ -42,19 +42,19 @@ pub struct HubDeploy {
     #[arg(long, env = "TAREFA_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// G: seconds in which a close can be challenged. Immutable in the contract.
-    #[arg(long, default_value_t = 86_400)]
+    #[arg(long, default_value_t = limits::GRACE)]
     pub grace: u64,
     /// Seconds that a transaction may wait for its block.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = limits::INCLUSION)]
     pub inclusion: u64,
     /// Seconds after which a block is final.
-    #[arg(long, default_value_t = 900)]
+    #[arg(long, default_value_t = limits::REORG)]
     pub reorg: u64,
     /// The longest life of a token, seconds.
-    #[arg(long, default_value_t = 604_800)]
+    #[arg(long, default_value_t = limits::TOKEN_LIFE)]
     pub token_life: u64,
     /// Seconds that clients wait for an answer before they go to the chain.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = limits::PATIENCE)]
     pub patience: u64,
     /// The fee for a payment into a channel.
     #[arg(long, default_value = "1gwei")]
@@ -78,7 +78,7 @@ pub struct HubDeploy {
     #[arg(long, default_value = "1eth")]
     pub unsettled: Wei,
     /// Tokens in flight of one payer.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = limits::LIVE_TOKENS)]
     pub live_tokens: usize,
     /// ERC-20 contracts that channels may be in, besides the native asset. Immutable. All fees are in base units of a channel's asset.
     #[arg(long)]

@@ -13,7 +13,7 @@ use tarefa_daemon::home::Home;
 use zeroize::Zeroizing;
 
 use super::hub::dev_money;
-use crate::args::{Backup, Channel, ChannelCommand, ChannelInit, ChannelRun, Output, PayInvoice};
+use crate::args::{Backup, Channel, ChannelCommand, ChannelInit, ChannelRun, Output, PayInvoice, Restore};
 use crate::ui::Ui;
 use crate::{party, signals};
 
@@ -179,10 +179,11 @@ fn back_up(dir: &Path, args: &Backup, ui: &Ui) -> Result<u8> {
     Ok(0)
 }
 
-fn restore(dir: &Path, args: &Backup, ui: &Ui) -> Result<u8> {
+fn restore(dir: &Path, args: &Restore, ui: &Ui) -> Result<u8> {
     let home = Home::lock(dir)?;
-    let bytes = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
-    backup::restore(home.path(), &bytes, &passphrase(args)?)?;
+    let file = &args.backup.file;
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    backup::restore(home.path(), &bytes, &passphrase(&args.backup)?, args.newest.as_ref())?;
     let text = "the hub is asked where the channel stands before anything is signed: start `tarefa channel run`";
     ui.stage("restored", text, json!({ "data_dir": dir }));
     ui.done();

@@ -11,6 +11,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::anchor::Anchor;
 use crate::fault::ClientFault;
 use crate::settings::{Settings, write_secret};
 use crate::store::{Row, Store};
@@ -63,11 +64,12 @@ pub fn make(dir: &Path, passphrase: &str) -> Result<Vec<u8>, ClientFault> {
     Ok([HEAD.as_slice(), &salt, &nonce, &sealed].concat())
 }
 
-/// Restores a backup into a directory that has no channel.
+/// Restores a backup into a directory that has no channel. `anchor`: what was noted of the newest state since; a hub that shows less hides
+/// something, and nothing is signed on what it shows.
 ///
 /// # Errors
 /// Where it is none, the passphrase is another, or the directory is in use.
-pub fn restore(dir: &Path, backup: &[u8], passphrase: &str) -> Result<(), ClientFault> {
+pub fn restore(dir: &Path, backup: &[u8], passphrase: &str, anchor: Option<&Anchor>) -> Result<(), ClientFault> {
     let body = backup.strip_prefix(HEAD).filter(|body| body.len() > SALT + NONCE);
     let body = body.ok_or_else(|| failed("it is none of a channel, or of another version"))?;
     let (salt, body) = body.split_at(SALT);
@@ -93,6 +95,7 @@ pub fn restore(dir: &Path, backup: &[u8], passphrase: &str) -> Result<(), Client
     let store = Store::open(&new)?;
     store.commit(|tx| {
         contents.rows.iter().try_for_each(|(table, key, body)| tx.put_back(table, key, body))?;
+        anchor.map_or(Ok(()), |anchor| tx.set_anchor(anchor))?;
         tx.set_restoring(true)
     })?;
     drop(store);

@@ -24,7 +24,6 @@ use tarefa_channel::message::OpKind;
 use tarefa_channel::rules::Every;
 use tarefa_channel::sign::{Signature, Signer as _};
 use tarefa_channel::{Amount, Seq, StateHash, Time, TokenId};
-use tarefa_hub::store::row;
 use tarefa_hub::{Mailbox, Promise, Word};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -32,6 +31,7 @@ use zeroize::Zeroizing;
 
 pub use request::Request;
 
+use crate::anchor::Anchor;
 use crate::fault::ClientFault;
 use crate::keys::Keys;
 use crate::link::{Link, LinkFault};
@@ -361,9 +361,16 @@ impl Daemon {
         let facts = serde_json::json!({ "seq": standing.newest.as_ref().map_or(Seq::ZERO, |signed| signed.state.seq) });
         let now = self.now();
         let lenient = now.after(self.settings.deployment.terms.max_token_life);
+        let noted = self.store.read(|tx| tx.anchor())?;
         self.change(
             |client, ctx| client.restored(standing.newest.as_ref(), standing.acknowledged, &standing.paying, ctx),
-            |tx, _| {
+            |tx, client| {
+                if let Some(noted) = noted.filter(|noted| !noted.is_reached_by(client)) {
+                    let shown = Anchor::of(client).map_or_else(|| "none".to_owned(), |shown| shown.to_string());
+                    return Err(ClientFault::asked(format!(
+                        "the hub hides states: it shows {shown}, but {noted} was signed. Nothing is signed on that; `close` leaves the hub"
+                    )));
+                }
                 tx.set_restoring(false)?;
                 tx.set_lenient_until(lenient)?;
                 tx.note(now, "restored", &facts)
@@ -387,10 +394,4 @@ fn ended(tx: &Tx<'_>, before: &Client, client: &Client) -> Result<(), ClientFaul
         }
     }
     Ok(())
-}
-
-/// The bytes of the channel as it is stored: what its digest, kept elsewhere, is of.
-#[must_use]
-pub(crate) fn digest(client: &Client) -> B256 {
-    alloy_primitives::keccak256(row::write(client))
 }

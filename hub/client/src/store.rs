@@ -17,6 +17,7 @@ use tarefa_hub::Receipt;
 use tarefa_hub::store::crash::Points;
 use tarefa_hub::store::{log, row};
 
+use crate::anchor::Anchor;
 use crate::fault::ClientFault;
 use crate::order::Invoice;
 
@@ -46,6 +47,7 @@ const CHANNEL: &str = "channel";
 const FLIGHTS: &str = "flights";
 const RESTORING: &str = "restoring";
 const LENIENT: &str = "lenient";
+const ANCHOR: &str = "anchor";
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,6 +270,23 @@ impl Tx<'_> {
     /// Where it cannot be written.
     pub fn set_restoring(&self, restoring: bool) -> Result<(), ClientFault> {
         self.put(RESTORING, &[u8::from(restoring)])
+    }
+
+    /// What the user has noted of the channel's newest state, while it is restored.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn anchor(&self) -> Result<Option<Anchor>, ClientFault> {
+        let body = self.body("SELECT body FROM single WHERE key = ?1", ANCHOR)?;
+        Ok(body.map(|body| row::read(&body, "anchor")).transpose()?)
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn set_anchor(&self, anchor: &Anchor) -> Result<(), ClientFault> {
+        self.put(ANCHOR, &row::write(anchor))
     }
 
     /// Until when tokens for unknown invoices are left alone.

@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use tarefa_chain::View;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::contract::{Call, Redeem, RedemptionStatus, Status};
-use tarefa_channel::{Amount, ChannelId, TokenId};
-use tarefa_client::{Request, Settings, backup, rpc};
+use tarefa_channel::{Amount, ChannelId, StateHash, TokenId};
+use tarefa_client::{Anchor, Request, Settings, backup, rpc};
 use tarefa_hub::Promise;
 use tokio::task::JoinSet;
 use town::{LIVE, OPENING, Town};
@@ -166,11 +166,12 @@ async fn a_restored_backup_goes_on_where_the_hub_says_that_the_channel_stands() 
     // The disk is gone.
     std::fs::rename(town.dir("alice"), town.dir("lost")).expect("moved");
     std::fs::create_dir(town.dir("alice")).expect("a new one");
-    assert!(backup::restore(&town.dir("alice"), &sealed, "another passphrase").is_err());
+    assert!(backup::restore(&town.dir("alice"), &sealed, "another passphrase", None).is_err());
     let mut damaged = sealed.clone();
     damaged[60] ^= 1;
-    assert!(backup::restore(&town.dir("alice"), &damaged, "correct horse battery").is_err());
-    backup::restore(&town.dir("alice"), &sealed, "correct horse battery").expect("it opens");
+    assert!(backup::restore(&town.dir("alice"), &damaged, "correct horse battery", None).is_err());
+    let anchor: Anchor = before["channel"]["anchor"].as_str().expect("noted").parse().expect("an anchor");
+    backup::restore(&town.dir("alice"), &sealed, "correct horse battery", Some(&anchor)).expect("it opens");
     town.start("alice").await;
     town.until("alice", "the hub has said where it stands", |status| status["restoring"] == false).await;
     let after = town.ask("alice", Request::Status).await.expect("it answers");
@@ -181,6 +182,30 @@ async fn a_restored_backup_goes_on_where_the_hub_says_that_the_channel_stands() 
     let seq =
         town.ask("alice", Request::Status).await.expect("it answers")["channel"]["seq"].as_u64().expect("a number");
     assert!(seq > 65_536, "{seq}: a number that may have been signed since the backup");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tag_1_26_on_less_than_what_was_noted_nothing_is_signed_and_the_client_may_leave() {
+    let mut town = open_town().await;
+    let token = pay(&town, 1000, false).await;
+    town.ask("alice", Request::AwaitPayment { token }).await.expect("it arrives");
+    town.until("bob", "he has it", |status| status["channel"]["client"] == "1000").await;
+    let status = town.ask("bob", Request::Status).await.expect("it answers");
+    let shown: Anchor = status["channel"]["anchor"].as_str().expect("noted").parse().expect("an anchor");
+    let sealed = backup::make(&town.dir("bob"), "correct horse battery").expect("a backup");
+    town.stop("bob").await;
+    std::fs::rename(town.dir("bob"), town.dir("lost")).expect("moved");
+    std::fs::create_dir(town.dir("bob")).expect("a new one");
+    // Of this number there is another one, as far as he knows.
+    let noted = Anchor { state: StateHash(B256::repeat_byte(0xab)), ..shown };
+    backup::restore(&town.dir("bob"), &sealed, "correct horse battery", Some(&noted)).expect("it opens");
+    town.start("bob").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let status = town.ask("bob", Request::Status).await.expect("it answers");
+    assert_eq!((&status["restoring"], &status["channel"]["seq"]), (&json!(true), &json!(shown.seq)));
+    town.ask("bob", Request::WithdrawHot { amount: Amount(1) }).await.expect_err("nothing is signed");
+    town.ask("bob", Request::Close { last: false }).await.expect("he may leave");
+    town.until("bob", "the channel closes", |status| status["onChain"] == "closing").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,7 +284,7 @@ async fn whoever_has_restored_a_backup_may_leave_without_the_hub() {
     std::fs::remove_dir_all(town.dir("alice")).expect("gone");
     std::fs::create_dir(town.dir("alice")).expect("a new one");
     town.hub_dies();
-    backup::restore(&town.dir("alice"), &sealed, "correct horse battery").expect("it opens");
+    backup::restore(&town.dir("alice"), &sealed, "correct horse battery", None).expect("it opens");
     town.start("alice").await;
     town.ask("alice", Request::Close { last: false }).await.expect("she wants to");
     town.until("alice", "it is closing", |status| status["onChain"] == "closing").await;

@@ -21,3 +21,21 @@ pub const EPOCHS: u32 = 65_535;
 
 /// Seconds after which the newest block is too old to decide anything by: several blocks of any chain in use.
 pub const HEAD_AGE: u64 = 60;
+
+/// G where a hub says nothing else, seconds: a day, so that whoever looks once in most of a day loses nothing.
+pub const GRACE: u64 = 86_400;
+
+/// Seconds that a transaction may wait for its block, where nothing else is said: fifty blocks of a slow chain, time to offer more for it.
+pub const INCLUSION: u64 = 600;
+
+/// Seconds after which a block is final, where nothing else is said: a little more than two epochs of Ethereum.
+pub const REORG: u64 = 900;
+
+/// The longest life of a token where nothing else is said, seconds: a week, longer than any task; collateral is bound as long.
+pub const TOKEN_LIFE: u64 = 604_800;
+
+/// Seconds that a client waits for its hub where nothing else is said: a restart, or another replica, takes less.
+pub const PATIENCE: u64 = 60;
+
+/// Tokens of one payer in flight where nothing else is said: each binds collateral at a payee, and a claim costs the hub gas.
+pub const LIVE_TOKENS: usize = 8;

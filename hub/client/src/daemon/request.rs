@@ -20,6 +20,7 @@ use tarefa_hub::{Promise, Receipt};
 use super::propose::Ordered;
 use super::wait::Until;
 use super::{Daemon, Input, Tell};
+use crate::anchor::Anchor;
 use crate::fault::ClientFault;
 use crate::link::LinkFault;
 use crate::order::{Invoice, Order, Pay, voucher_key};
@@ -518,7 +519,7 @@ impl Daemon {
                 "last": client.is_last(), "leaving": client.leaving, "client": balances.client, "hub": balances.hub,
                 "pending": balances.pending, "clientOut": balances.client_out, "executedOut": row.client_out,
                 "underWay": client.half.is_some(), "refused": client.refused.len(), "paying": paying.collect::<Vec<_>>(), "earning": earning.collect::<Vec<_>>(),
-                "digest": super::digest(client),
+                "anchor": Anchor::of(client).map(|anchor| anchor.to_string()),
             });
             status["offered"] = json!(self.offered.keys().collect::<Vec<_>>());
         }

@@ -14,8 +14,8 @@ use crate::window;
 
 impl Client {
     /// After a backup was restored: takes up the newest state that the hub shows, where it is newer, with its pending tokens; and never
-    /// again signs a number that may have been signed since the backup was made (1.26). What the hub hides counts against nobody but the
-    /// hub: a state that it shows to the contract later is seen there.
+    /// again signs a number that may have been signed since the backup was made (1.26). What the hub hides is lost to whoever has earned by it,
+    /// once a newer state is signed: a caller that knows of a later one takes nothing up.
     ///
     /// `acknowledged`: credited redemptions that the state acknowledges. The hub's word alone: what it says too little of, or too much, it
     /// refuses to acknowledge later, and the contract pays by its own counters.
