@@ -14,7 +14,7 @@ use tarefa_protocol::{BaseUnits, PartyId, TaskId};
 
 pub use bench::{Bench, BenchChain, BenchHub, BenchTask, BenchTestnet};
 pub use channel::{Backup, Channel, ChannelCommand, ChannelInit, ChannelRun, PayInvoice, Restore};
-pub use hub::{Hub, HubClose, HubDeploy, HubDeposit, HubRevoke, HubRotate, HubRun, HubStatus, HubWithdraw};
+pub use hub::{Hub, HubClose, HubDeploy, HubDeposit, HubDesk, HubRevoke, HubRotate, HubRun, HubStatus, HubWithdraw};
 pub use testnet::{Testnet, TestnetCtl, TestnetDown, TestnetPing, TestnetUp};
 
 /// Where a dev Tangle listens, and where a HORNET does.

@@ -137,11 +137,9 @@ impl HubDeploy {
     }
 }
 
-/// `tarefa hub deposit`
+/// Which hub a command is about, and how it tells what it did.
 #[derive(Debug, ClapArgs)]
-pub struct HubDeposit {
-    /// How much.
-    pub amount: Wei,
+pub struct HubDesk {
     /// Where keys, terms and store are [default: the user's data directory].
     #[arg(long, env = "TAREFA_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -150,18 +148,25 @@ pub struct HubDeposit {
     pub output: Output,
 }
 
+/// `tarefa hub deposit`
+#[derive(Debug, ClapArgs)]
+pub struct HubDeposit {
+    /// How much.
+    pub amount: Wei,
+    /// Which hub, and how it is told.
+    #[command(flatten)]
+    pub desk: HubDesk,
+}
+
 /// `tarefa hub status`
 #[derive(Debug, ClapArgs)]
 pub struct HubStatus {
     /// The asset of it [default: the native one].
     #[arg(long, default_value_t = Address::ZERO)]
     pub asset: Address,
-    /// Where keys, terms and store are [default: the user's data directory].
-    #[arg(long, env = "TAREFA_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Output form.
+    /// Which hub, and how it is told.
     #[command(flatten)]
-    pub output: Output,
+    pub desk: HubDesk,
 }
 
 /// `tarefa hub withdraw`
@@ -172,12 +177,9 @@ pub struct HubWithdraw {
     /// The asset of it [default: the native one].
     #[arg(long, default_value_t = Address::ZERO)]
     pub asset: Address,
-    /// Where keys, terms and store are [default: the user's data directory].
-    #[arg(long, env = "TAREFA_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Output form.
+    /// Which hub, and how it is told.
     #[command(flatten)]
-    pub output: Output,
+    pub desk: HubDesk,
 }
 
 /// `tarefa hub close`
@@ -188,12 +190,9 @@ pub struct HubClose {
     /// The asset of it [default: the native one].
     #[arg(long, default_value_t = Address::ZERO)]
     pub asset: Address,
-    /// Where keys, terms and store are [default: the user's data directory].
-    #[arg(long, env = "TAREFA_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Output form.
+    /// Which hub, and how it is told.
     #[command(flatten)]
-    pub output: Output,
+    pub desk: HubDesk,
 }
 
 /// `tarefa hub rotate`
@@ -202,12 +201,9 @@ pub struct HubRotate {
     /// What the new signing key gets for the gas of its calls, from the treasury.
     #[arg(long, default_value = "0.1eth")]
     pub gas_money: Wei,
-    /// Where keys, terms and store are [default: the user's data directory].
-    #[arg(long, env = "TAREFA_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Output form.
+    /// Which hub, and how it is told.
     #[command(flatten)]
-    pub output: Output,
+    pub desk: HubDesk,
 }
 
 /// `tarefa hub revoke`
@@ -215,12 +211,9 @@ pub struct HubRotate {
 pub struct HubRevoke {
     /// The key's address.
     pub signer: Address,
-    /// Where keys, terms and store are [default: the user's data directory].
-    #[arg(long, env = "TAREFA_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Output form.
+    /// Which hub, and how it is told.
     #[command(flatten)]
-    pub output: Output,
+    pub desk: HubDesk,
 }
 
 /// `tarefa hub run`

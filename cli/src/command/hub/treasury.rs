@@ -13,7 +13,7 @@ use tarefa_channel::sign::Signer as _;
 use tarefa_daemon::home::Home;
 
 use super::{SIGNER, Settings, TREASURY, home, key, mined, own_key, settings};
-use crate::args::{HubClose, HubDeposit, HubRevoke, HubRotate, HubStatus, HubWithdraw};
+use crate::args::{HubClose, HubDeposit, HubDesk, HubRevoke, HubRotate, HubStatus, HubWithdraw};
 use crate::ui::Ui;
 
 /// The signing key that is next, until it is announced and has gas money.
@@ -35,12 +35,12 @@ struct Office {
 }
 
 impl Office {
-    async fn open(dir: Option<PathBuf>, json: bool) -> Result<Self> {
-        let dir = home(dir)?;
+    async fn open(desk: HubDesk) -> Result<Self> {
+        let dir = home(desk.data_dir)?;
         let settings = settings(&dir)?;
         let rpc = Rpc::connect(&settings.rpc).await?;
         let sender = Sender::new(rpc.clone(), key(&dir, TREASURY)?, settings.gas_ceiling).await?;
-        Ok(Self { dir, settings, rpc, sender, ui: Ui::new(json) })
+        Ok(Self { dir, settings, rpc, sender, ui: Ui::new(desk.output.json) })
     }
 
     fn contract(&self) -> Address {
@@ -72,7 +72,7 @@ pub(super) async fn put_in(sender: &mut Sender, contract: Address, amount: Amoun
 }
 
 pub async fn deposit(args: HubDeposit) -> Result<u8> {
-    let mut office = Office::open(args.data_dir, args.output.json).await?;
+    let mut office = Office::open(args.desk).await?;
     let contract = office.contract();
     put_in(&mut office.sender, contract, args.amount.0, &office.ui).await?;
     office.ui.done();
@@ -80,7 +80,7 @@ pub async fn deposit(args: HubDeposit) -> Result<u8> {
 }
 
 pub async fn withdraw(args: HubWithdraw) -> Result<u8> {
-    let mut office = Office::open(args.data_dir, args.output.json).await?;
+    let mut office = Office::open(args.desk).await?;
     let held = office.balance(args.asset).await?;
     let amount = args.amount.map_or(held, |amount| amount.0);
     ensure!(
@@ -96,7 +96,7 @@ pub async fn withdraw(args: HubWithdraw) -> Result<u8> {
 }
 
 pub async fn close(args: HubClose) -> Result<u8> {
-    let mut office = Office::open(args.data_dir, args.output.json).await?;
+    let mut office = Office::open(args.desk).await?;
     let owner = Owner { client: args.client, asset: args.asset };
     let asked = FulgurHub::channelOfCall { client: owner.client, asset: owner.asset };
     let row = office.rpc.read(office.contract(), &asked).await?;
@@ -113,7 +113,7 @@ pub async fn close(args: HubClose) -> Result<u8> {
 }
 
 pub async fn rotate(args: HubRotate) -> Result<u8> {
-    let mut office = Office::open(args.data_dir, args.output.json).await?;
+    let mut office = Office::open(args.desk).await?;
     // A hub that runs would go on with the key that it has read.
     let home = Home::lock(&office.dir)?;
     let (old, new) = (key(&office.dir, SIGNER)?.address(), own_key(&home, NEXT)?.address());
@@ -143,7 +143,7 @@ pub async fn rotate(args: HubRotate) -> Result<u8> {
 }
 
 pub async fn revoke(args: HubRevoke) -> Result<u8> {
-    let mut office = Office::open(args.data_dir, args.output.json).await?;
+    let mut office = Office::open(args.desk).await?;
     let signer = args.signer;
     ensure!(
         key(&office.dir, SIGNER)?.address() != signer,
@@ -159,7 +159,7 @@ pub async fn revoke(args: HubRevoke) -> Result<u8> {
 }
 
 pub async fn status(args: HubStatus) -> Result<u8> {
-    let office = Office::open(args.data_dir, args.output.json).await?;
+    let office = Office::open(args.desk).await?;
     let (treasury, signer) = (office.sender.address(), key(&office.dir, SIGNER)?.address());
     let balance = office.balance(args.asset).await?;
     let (reserve, gas) = (office.rpc.balance(treasury).await?, office.rpc.balance(signer).await?);
