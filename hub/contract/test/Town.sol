@@ -112,6 +112,8 @@ abstract contract Town is Test {
     uint40 internal constant CLAIM_BY = START + 340;
 
     FulgurHub internal hub;
+    /// What channels are opened in, where a test does not name it.
+    address internal asset = NATIVE;
     Hasher internal hasher;
     address internal alice = vm.addr(key("alice"));
     address internal bob = vm.addr(key("bob"));
@@ -126,13 +128,23 @@ abstract contract Town is Test {
     }
 
     function begin() internal {
+        begin(new address[](0));
+    }
+
+    /// With these ERC-20 contracts allowed besides.
+    function begin(address[] memory assets) internal {
         vm.warp(START);
         hasher = new Hasher();
-        hub = deploy(new address[](0));
+        hub = deploy(assets);
         vm.deal(address(this), 1 << 100);
         vm.deal(alice, 1 << 100);
         vm.deal(bob, 1 << 100);
-        hub.hubDeposit{value: 10_000}(NATIVE, 10_000);
+        hub.hubDeposit{value: native(10_000)}(asset, 10_000);
+    }
+
+    /// What goes with a call that pays in an amount.
+    function native(uint256 amount) internal view returns (uint256) {
+        return asset == NATIVE ? amount : 0;
     }
 
     /// From the artifact: `new` would have every test contract compile it again.
@@ -147,11 +159,11 @@ abstract contract Town is Test {
 
     function open(string memory name, uint128 clientIn, uint128 hubIn) internal {
         address client = vm.addr(key(name));
-        uint32 epoch = hub.channelOf(client, NATIVE).epoch;
-        ChannelOffer memory offer = ChannelOffer(client, NATIVE, epoch, hubIn, 21, uint40(block.timestamp + 10));
+        uint32 epoch = hub.channelOf(client, asset).epoch;
+        ChannelOffer memory offer = ChannelOffer(client, asset, epoch, hubIn, 21, uint40(block.timestamp + 10));
         HubSig memory sig = hubSigns(hasher.hash(offer));
         vm.prank(client);
-        hub.subscribe{value: clientIn + 21}(offer, sig, clientIn);
+        hub.subscribe{value: native(clientIn + 21)}(offer, sig, clientIn);
     }
 
     /// Alice 1000 and the hub 50; Bob 30 and the hub 200.
@@ -161,7 +173,7 @@ abstract contract Town is Test {
     }
 
     function idOf(address client) internal view returns (bytes32) {
-        return hub.channelId(client, NATIVE, hub.channelOf(client, NATIVE).epoch);
+        return hub.channelId(client, asset, hub.channelOf(client, asset).epoch);
     }
 
     function digest(bytes32 structHash) internal view returns (bytes32) {
@@ -188,7 +200,7 @@ abstract contract Town is Test {
 
     /// Balances that conserve: what the hub has follows from the rest.
     function balancesOf(string memory name, uint128 client, uint128 pending) internal view returns (Balances memory b) {
-        Channel memory row = hub.channelOf(vm.addr(key(name)), NATIVE);
+        Channel memory row = hub.channelOf(vm.addr(key(name)), asset);
         b.client = client;
         b.pending = pending;
         b.clientIn = row.clientIn;
@@ -264,7 +276,7 @@ abstract contract Town is Test {
 
     function redeemOf(Token memory t, uint48 payeeSeq, uint128 vouched) internal view returns (Redeem memory r) {
         r.client = bob;
-        r.asset = NATIVE;
+        r.asset = asset;
         r.token = t;
         r.payeeSeq = payeeSeq;
         r.payerState = hasher.hash(detached(t).state);
@@ -325,7 +337,7 @@ abstract contract Town is Test {
     function refusesCredit(address client, Token memory t, bytes4 reason) internal {
         bytes32[] memory ids = idsOf(t);
         vm.expectRevert(reason);
-        hub.credit(client, NATIVE, ids);
+        hub.credit(client, asset, ids);
     }
 
     function only(Token memory t) internal pure returns (Token[] memory list) {

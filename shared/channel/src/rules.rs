@@ -28,11 +28,19 @@ pub enum Rule {
     StaleClose,
     /// Found here: a redemption and its credit name no enforced state, so enforcing another one does not hold them up.
     NoOpening,
+    /// Found here: a redemption whose time has come counts as credited, and is raised no more.
+    LateRaise,
+    /// Found here: a defence passes over redemptions that are over, and an older state defends as well.
+    Defence,
+    /// Found here: a redemption under way is raised as soon as it is seen by a voucher that came meanwhile.
+    RaiseAtOnce,
+    /// Found here: a payer counts a payment as undone when its refund is doubly signed, not when it is shown a decline.
+    Elsewhere,
 }
 
 impl Rule {
     /// All of them, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::R1,
         Self::R2,
         Self::R3,
@@ -52,6 +60,10 @@ impl Rule {
         Self::R17,
         Self::StaleClose,
         Self::NoOpening,
+        Self::LateRaise,
+        Self::Defence,
+        Self::RaiseAtOnce,
+        Self::Elsewhere,
     ];
 }
 

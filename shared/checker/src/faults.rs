@@ -181,7 +181,7 @@ impl Faults {
         let seen = Seen { chain: &self.chain, tokens: &self.tokens, lag: 0 };
         let keys = Key(if alice { ALICE } else { BOB });
         let domain = domain();
-        let ctx = Ctx { chain: &seen, keys: &keys, terms: &TERMS, domain: &domain, rules: Every };
+        let ctx = Ctx { chain: &seen, keys: &keys, terms: &TERMS, domain, rules: Every };
         let process = if alice { &self.alice } else { &self.bob };
         let mut client = process.client.clone();
         let done = input(&mut client, &ctx).ok()?;

@@ -1,5 +1,7 @@
 //! What is explored: who is honest, which payments there are, when the honest party leaves.
 
+use std::sync::LazyLock;
+
 use tarefa_channel::contract::Owner;
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::id::{Amount, ChannelId, ChannelKey, Seq, Time, payee_address};
@@ -37,10 +39,10 @@ pub enum Party {
 }
 
 /// One exploration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Who follows the protocol; the other two and everybody else collude.
     pub honest: Party,
     /// The rules that hold.
@@ -75,8 +77,12 @@ pub struct Scenario {
     pub quiet: Time,
     /// The honest client does not answer the revocation of the signer behind its newest state: to see that a walk would find that.
     pub heedless: bool,
-    /// Nothing but detach, attach and closing: for an attack that needs no more, and would be lost among states otherwise.
+    /// Nothing but detach, attach, redeeming and closing: for an attack that needs no more, and would be lost among states otherwise.
     pub lean: bool,
+    /// Answers and vouchers reach the honest client while what it has sent to the chain is not mined yet.
+    pub meanwhile: bool,
+    /// Bob can show Alice that he declines what she pays with, and she pays elsewhere once she may.
+    pub declines: bool,
 }
 
 /// What Alice's side holds at first.
@@ -95,14 +101,24 @@ pub const FEE: Amount = Amount(1);
 /// The id of a channel of epoch 0.
 #[must_use]
 pub fn channel(owner: Owner) -> ChannelId {
-    let Owner { client, asset } = owner;
+    // Hashed once: a search asks millions of times.
+    static BOTH: LazyLock<[ChannelId; 2]> = LazyLock::new(|| [ALICES, BOBS].map(first));
+    match owner {
+        ALICES => BOTH[0],
+        BOBS => BOTH[1],
+        other => first(other),
+    }
+}
+
+fn first(Owner { client, asset }: Owner) -> ChannelId {
     ChannelKey { chain_id: CHAIN_ID, contract: CONTRACT, client, asset, epoch: 0 }.id()
 }
 
 /// The domain of everything signed.
 #[must_use]
-pub fn domain() -> Domain {
-    Domain::new(CHAIN_ID, CONTRACT)
+pub fn domain() -> &'static Domain {
+    static DOMAIN: LazyLock<Domain> = LazyLock::new(|| Domain::new(CHAIN_ID, CONTRACT));
+    &DOMAIN
 }
 
 /// One tick for a second: G = 2, i = 1, r = 0, and no patience: an answer that has not come with the tick does not come.
@@ -144,11 +160,11 @@ pub fn token(kind: TokenKind, seq: u64, attach_by: u64, terms: &Terms) -> Token 
 }
 
 impl Scenario {
-    fn new(name: &'static str, honest: Party, kind: TokenKind) -> Self {
+    fn new(name: &str, honest: Party, kind: TokenKind) -> Self {
         let terms = terms();
         // attachBy 3, redeemBy 6, claimBy 9; who leaves at 8 is closed at 11 and final two ticks later.
         Self {
-            name,
+            name: name.to_owned(),
             honest,
             rules: Without(None),
             terms,
@@ -167,6 +183,8 @@ impl Scenario {
             quiet: Time(0),
             heedless: false,
             lean: false,
+            meanwhile: false,
+            declines: false,
         }
     }
 
@@ -189,36 +207,64 @@ impl Scenario {
         Self { withdrawal: Some(Amount(3)), ..Self::new("ON and hot withdrawal", honest, TokenKind::On) }
     }
 
-    /// All that is explored exhaustively.
+    /// Every schedule of one payment of each kind, for each party that has a part in it.
     #[must_use]
-    pub fn all() -> Vec<Self> {
+    pub fn payments() -> Vec<Self> {
         use Party::{Alice, Bob, Hub};
         let mut all: Vec<Self> = [Alice, Bob, Hub].into_iter().map(Self::plain).collect();
         all.extend([Alice, Bob, Hub].into_iter().map(Self::metered));
         all.extend([Alice, Hub].into_iter().map(Self::on));
-        // What the attacks on single rules need besides, with every rule in force.
-        all.extend(
-            Rule::ALL
-                .into_iter()
-                .map(|rule| Self { rules: Without(None), ..Self::attack(rule) })
-                .filter(Self::is_extra),
-        );
         all
     }
 
-    fn is_extra(&self) -> bool {
-        self.strangers || self.revocation || self.history > 0 || self.tokens.len() > 1 && self.honest != Party::Hub
+    /// The scenario of every attack with the rule in force, where it is not one of [`Scenario::payments`]: what is found without the rule
+    /// must not be found with it.
+    #[must_use]
+    pub fn controls() -> Vec<Self> {
+        let payments = Self::payments();
+        let mut all: Vec<Self> = vec![];
+        for (label, scenario) in Self::attacks() {
+            let name = format!("{}, as for rule {label}", scenario.name);
+            // What is stored before it is sent is not lost in a crash: with rule 14 there is no such move.
+            let control = Self { name, rules: Without(None), crash: false, ..scenario };
+            let is_new = |other: &Self| control != Self { name: control.name.clone(), ..other.clone() };
+            if payments.iter().chain(&all).all(is_new) {
+                all.push(control);
+            }
+        }
+        all
     }
 
-    /// The shortest scenario in which the attack that a rule prevents can happen, with that rule off.
+    /// For every rule the smallest scenario in which the attack that it prevents can happen, with the rule off, under what the rule is
+    /// called in the table; for a rule of two parts one for each.
     #[must_use]
-    pub fn attack(rule: Rule) -> Self {
+    pub fn attacks() -> Vec<(String, Self)> {
+        let each = |rule: Rule| {
+            let name = format!("{rule:?}");
+            let label = name.strip_prefix('R').filter(|number| number.parse::<u8>().is_ok()).unwrap_or(&name);
+            match rule {
+                Rule::R6 => vec![("6 (time)".to_owned(), Self::late()), ("6 (cover)".to_owned(), Self::attack(rule))],
+                _ => vec![(label.to_owned(), Self::attack(rule))],
+            }
+        };
+        Rule::ALL.into_iter().flat_map(each).collect()
+    }
+
+    /// Rule 6 is about time as well as cover: one token, which comes when it can no longer be redeemed.
+    fn late() -> Self {
+        Self { rules: Without(Some(Rule::R6)), ..Self::plain(Party::Bob) }
+    }
+
+    fn attack(rule: Rule) -> Self {
         use Party::{Alice, Bob, Hub};
         let scenario = match rule {
             Rule::R1 | Rule::R4 | Rule::R5 | Rule::R10 | Rule::R13 | Rule::R16 => Self::plain(Hub),
-            Rule::R15 => Self { lean: true, last: false, ..Self::plain(Hub) },
+            Rule::R15 | Rule::Defence => Self { lean: true, last: false, ..Self::plain(Hub) },
             Rule::R2 => Self { strangers: true, ..Self::plain(Hub) },
             Rule::R3 | Rule::R6 => Self::plain(Bob),
+            Rule::LateRaise => Self { conditional: false, ..Self::metered(Hub) },
+            Rule::RaiseAtOnce => Self { conditional: false, meanwhile: true, ..Self::metered(Bob) },
+            Rule::Elsewhere => Self { declines: true, ..Self::plain(Alice) },
             Rule::R7 => Self::metered(Alice),
             Rule::R8 => Self::metered(Bob),
             Rule::R17 => Self { amounts: vec![VALUE], ..Self::metered(Bob) },
@@ -237,8 +283,25 @@ impl Scenario {
                 scenario.tokens[0] =
                     Token { redeem_by: only, claim_by: only, attach_by: only, ..scenario.tokens[0].clone() };
             }
-            // Two tokens for a share that covers one.
-            Rule::R6 => scenario.tokens.push(Token { index: 1, ..scenario.tokens[0].clone() }),
+            // Two tokens for a share that covers one, and time enough for both.
+            Rule::R6 => {
+                let first = token(TokenKind::Off, 1, 6, &scenario.terms);
+                scenario.tokens = vec![first.clone(), Token { index: 1, ..first }];
+                (scenario.exit, scenario.horizon) = (Time(11), Time(17));
+            }
+            // While the hub says nothing to the decline of one, the other one is redeemed and goes on being paid.
+            Rule::RaiseAtOnce => {
+                let first = token(TokenKind::Metered, 1, 8, &scenario.terms);
+                scenario.tokens = vec![first, token(TokenKind::Metered, 2, 3, &scenario.terms)];
+                scenario.tokens[1].value = Amount(2);
+                (scenario.exit, scenario.horizon) = (Time(13), Time(19));
+            }
+            // Two that are attached and redeemed besides, small enough that the share would pay for one of them again.
+            Rule::Defence => {
+                let small = |seq| Token { value: Amount(2), ..token(TokenKind::Off, seq, 3, &scenario.terms) };
+                scenario.tokens = vec![small(1), small(2)];
+                (scenario.exit, scenario.horizon) = (Time(4), Time(12));
+            }
             // Two states with one number, a token in each.
             Rule::R15 => scenario.tokens.push(Token {
                 invoice: B256::with_last_byte(2),
@@ -264,6 +327,13 @@ impl Scenario {
             tokens.push(token(TokenKind::Off, 3, 8, &terms));
             tokens.push(Token { value: Amount(2), ..token(TokenKind::Metered, 4, 8, &terms) });
             tokens.push(token(TokenKind::On, 2, 8, &terms));
+            // One that leaves no time between its deadlines.
+            let only = Time(8);
+            tokens.push(Token { redeem_by: only, claim_by: only, ..token(TokenKind::Off, 1, 8, &terms) });
+        }
+        if honest == Party::Bob {
+            // More than the hub's share covers.
+            tokens.push(token(TokenKind::Off, 3, 6, &terms));
         }
         Self {
             terms,
@@ -287,7 +357,7 @@ impl Scenario {
         let effect = scenario.terms.revocation_delay();
         let quiet = Time(effect + 8);
         // It takes as long to end as in `two`.
-        Self { name: "a revoked signer", quiet, exit: quiet.after(4), horizon: quiet.after(40), ..scenario }
+        Self { name: "a revoked signer".to_owned(), quiet, exit: quiet.after(4), horizon: quiet.after(40), ..scenario }
     }
 
     /// The METERED token, if there is one.

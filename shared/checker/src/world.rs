@@ -103,6 +103,8 @@ pub struct World {
     pub mempool: Option<Arc<Vec<Call>>>,
     /// Which of the scenario's tokens Alice has detached.
     pub detached: u8,
+    /// Which of them she has paid elsewhere since, taking them for undone.
+    pub elsewhere: u8,
     /// The honest party is away until then: it sends nothing and reads nothing.
     pub away_until: Time,
     /// The enforced state of Bob's channel when the honest party sent what is in the mempool (rule NoOpening off).
@@ -150,6 +152,7 @@ impl World {
             shown: 0,
             mempool: None,
             detached: 0,
+            elsewhere: 0,
             away_until: Time(0),
             seen: Seq::ZERO,
             idle: false,

@@ -3,11 +3,14 @@ pragma solidity 0.8.37;
 
 import "../../src/Types.sol";
 import {Family, Watching} from "./Watching.sol";
+import {Beast} from "./Zoo.sol";
 
-/// Whose money must be safe whatever the others do; it shows its newest state in time and does no more.
+/// Whose money must be safe whatever the others do; it shows its newest state in time and does no more. The hub defeats with that
+/// redemptions of what it has signed the attach of, too, and signs no attach of what is being redeemed.
 enum Honest {
     Nobody,
     Alice,
+    Bob,
     Hub
 }
 
@@ -18,9 +21,21 @@ contract Anybody is Watching {
     bytes32[] public channels;
     mapping(bytes32 channel => uint32) private epochs;
 
-    constructor(Honest honest) {
+    /// In the native asset or an ERC-20 one.
+    constructor(Honest honest, bool inErc20) {
         HONEST = honest;
-        begin();
+        hubIsHonest = honest == Honest.Hub;
+        address[] memory assets = new address[](inErc20 ? 1 : 0);
+        if (inErc20) {
+            Beast coin = new Beast();
+            (asset, assets[0]) = (address(coin), address(coin));
+            address[3] memory holders = [address(this), alice, bob];
+            for (uint256 i = 0; i < 3; ++i) {
+                coin.mint(holders[i], 1 << 100);
+            }
+        }
+        vm.recordLogs();
+        begin(assets);
         putIn = TREASURE;
         hubSigners = [signer, vm.addr(key("hub2")), vm.addr(key("hub3"))];
         opens("alice", 1000, 50);
@@ -32,7 +47,7 @@ contract Anybody is Watching {
         address client = vm.addr(key(name));
         open(name, clientIn, hubIn);
         (putIn, into[idOf(client)]) = (putIn + clientIn + 21, uint256(clientIn) + hubIn);
-        epochs[idOf(client)] = hub.channelOf(client, NATIVE).epoch;
+        epochs[idOf(client)] = hub.channelOf(client, asset).epoch;
         channels.push(idOf(client));
         beginLine(client);
     }
@@ -60,16 +75,34 @@ contract Anybody is Watching {
 
     /// The honest party's answer to a close, before its window ends.
     function answer(address client) private {
-        Channel memory row = hub.channelOf(client, NATIVE);
+        Channel memory row = hub.channelOf(client, asset);
         if (row.status != Status.Closing || newest(client).state.seq <= row.seq) return;
         Signed memory s = newest(client);
-        hub.argueClosure(client, NATIVE, s);
+        hub.argueClosure(client, asset, s);
         look(address(0));
     }
 
     function answers() private {
-        if (HONEST != Honest.Nobody) answer(alice);
-        if (HONEST == Honest.Hub) answer(bob);
+        if (HONEST == Honest.Alice || HONEST == Honest.Hub) answer(alice);
+        if (HONEST == Honest.Bob || HONEST == Honest.Hub) answer(bob);
+        if (HONEST == Honest.Hub && line(bob).length > 1) defend(newest(bob));
+    }
+
+    /// Against every redemption there could be in Bob's channel.
+    function defend(Signed memory s) private {
+        Token[] memory list = new Token[](tokens.length - firstToken);
+        uint256 length = 0;
+        for (uint256 i = firstToken; i < tokens.length; ++i) {
+            if (tokens[i].payee == s.state.channel) list[length++] = tokens[i];
+        }
+        assembly {
+            mstore(list, length)
+        }
+        uint16 redeeming = hub.channelOf(bob, asset).redeeming;
+        try hub.argueRedemptionToken(bob, asset, s, list) {
+            did["defeat"] += redeeming - hub.channelOf(bob, asset).redeeming;
+        } catch {}
+        look(address(0));
     }
 
     function passTime(uint256 seconds_) external {
@@ -81,8 +114,8 @@ contract Anybody is Watching {
     function reopen(uint256 seed) external {
         for (uint256 i = 0; i < 2; ++i) {
             address client = clientOf(i);
-            bool none = hub.channelOf(client, NATIVE).status == Status.None;
-            if (!none || hub.balanceOf(treasury, NATIVE) < 150) continue;
+            bool none = hub.channelOf(client, asset).status == Status.None;
+            if (!none || hub.balanceOf(treasury, asset) < 150) continue;
             vm.deal(client, 1 << 100);
             did["reopen"] += 1;
             opens(i == 0 ? "alice" : "bob", uint128(seed % 500), 150);
@@ -93,7 +126,7 @@ contract Anybody is Watching {
     function deposit(uint256 seed, uint96 amount) external {
         address client = clientOf(seed);
         bytes32 id = idOf(client);
-        try hub.detachToken{value: amount}(client, NATIVE, uint8(seed >> 1) & 1, amount, false) {
+        try hub.detachToken{value: native(amount)}(client, asset, uint8(seed >> 1) & 1, amount, false) {
             did["deposit"] += 1;
             (putIn, into[id]) = (putIn + amount, into[id] + amount);
         } catch {}
@@ -104,9 +137,9 @@ contract Anybody is Watching {
         address client = clientOf(seed);
         address actor = parties()[(seed >> 2) % 4];
         bytes32 id = idOf(client);
-        amount = uint128(amount % (uint256(hub.balanceOf(actor, NATIVE)) + 1));
+        amount = uint128(amount % (uint256(hub.balanceOf(actor, asset)) + 1));
         vm.prank(actor);
-        try hub.detachToken(client, NATIVE, uint8(seed >> 1) & 1, amount, true) {
+        try hub.detachToken(client, asset, uint8(seed >> 1) & 1, amount, true) {
             did["deposit from balance"] += 1;
             into[id] += amount;
         } catch {}
@@ -122,11 +155,11 @@ contract Anybody is Watching {
         address[3] memory callers = [client, signer, treasury];
         vm.prank(callers[(seed >> 1) % 3]);
         if (some && seed & 16 == 0) {
-            try hub.close(client, NATIVE, s) {
+            try hub.close(client, asset, s) {
                 did["close at a state"] += 1;
             } catch {}
         } else {
-            try hub.close(client, NATIVE) {
+            try hub.close(client, asset) {
                 did["close"] += 1;
             } catch {}
         }
@@ -136,7 +169,7 @@ contract Anybody is Watching {
     function strangerCloses(uint256 seed) external {
         address client = clientOf(seed);
         vm.prank(carol);
-        try hub.close(client, NATIVE) {
+        try hub.close(client, asset) {
             breaks(Family.Windows, true, "a stranger closed");
         } catch {}
     }
@@ -145,7 +178,7 @@ contract Anybody is Watching {
         address client = clientOf(seed);
         (bool some, Signed memory s) = stateOf(client, seed);
         if (!some) return;
-        try hub.argueClosure(client, NATIVE, s) {
+        try hub.argueClosure(client, asset, s) {
             did["challenge"] += 1;
         } catch {}
         look(address(0));
@@ -155,9 +188,9 @@ contract Anybody is Watching {
         address client = clientOf(seed);
         (bool some, Signed memory s) = stateOf(client, seed);
         if (!some) return;
-        Channel memory was = hub.channelOf(client, NATIVE);
-        try hub.attachToken(client, NATIVE, s) {
-            Channel memory row = hub.channelOf(client, NATIVE);
+        Channel memory was = hub.channelOf(client, asset);
+        try hub.attachToken(client, asset, s) {
+            Channel memory row = hub.channelOf(client, asset);
             did["hot withdrawal"] += 1;
             outOf[idOf(client)] += row.clientOut - was.clientOut + row.hubOut - was.hubOut;
         } catch {}
@@ -180,27 +213,13 @@ contract Anybody is Watching {
         look(address(0));
     }
 
-    /// Against every redemption there could be in Bob's channel.
     function argueRedemption(uint256 seed) external {
         (bool some, Signed memory s) = stateOf(bob, seed);
         if (!some) return;
-        if (seed & 1 == 0) s = newest(bob);
-        Token[] memory list = new Token[](tokens.length - firstToken);
-        uint256 length = 0;
-        for (uint256 i = firstToken; i < tokens.length; ++i) {
-            if (tokens[i].payee == s.state.channel) list[length++] = tokens[i];
-        }
-        assembly {
-            mstore(list, length)
-        }
-        uint16 redeeming = hub.channelOf(bob, NATIVE).redeeming;
-        try hub.argueRedemptionToken(bob, NATIVE, s, list) {
-            did["defeat"] += redeeming - hub.channelOf(bob, NATIVE).redeeming;
-        } catch {}
-        look(address(0));
+        defend(seed & 1 == 0 ? newest(bob) : s);
     }
 
-    /// Credits what is due in Bob's channel and, now and then, what is not.
+    /// Credits what is due in Bob's channel and, now and then, what is not; what was credited already is tried once more, by itself.
     function credit(uint256 seed) external {
         bytes32 channel = idOf(bob);
         bytes32[] memory ids = new bytes32[](tokens.length);
@@ -215,10 +234,18 @@ contract Anybody is Watching {
         assembly {
             mstore(ids, length)
         }
-        try hub.credit(bob, NATIVE, ids) {
+        try hub.credit(bob, asset, ids) {
             did["credit"] += length;
             creditedOf[channel] += total;
-        } catch {}
+        } catch {
+            // What a call said before it reverted is recorded as well.
+            vm.getRecordedLogs();
+        }
+        look(address(0));
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            if (tokens[i].payee != channel || redemptionOf(tokens[i]).status != RedemptionStatus.Credited) continue;
+            try hub.credit(bob, asset, idsOf(tokens[i])) {} catch {}
+        }
         look(address(0));
     }
 
@@ -251,7 +278,7 @@ contract Anybody is Watching {
         Token memory t = tokens[pick(seed >> 8)];
         if (t.kind == METERED) {
             VoucherEvidence memory v = voucherOf(t, uint128(amount % (uint256(t.value) + 2)), 0);
-            try hub.resolve(alice, NATIVE, t, v) {
+            try hub.resolve(alice, asset, t, v) {
                 did["claim with a voucher"] += 1;
             } catch {}
         } else {
@@ -261,7 +288,7 @@ contract Anybody is Watching {
             Signed memory s = all.length == 0 ? states[seed % states.length] : lines[t.payee][all[seed % all.length]];
             ReceiptEvidence memory e = receiptOf(s);
             e.payeeEpoch = epochs[s.state.channel];
-            try hub.resolve(alice, NATIVE, t, e) {
+            try hub.resolve(alice, asset, t, e) {
                 did["claim with a receipt"] += 1;
             } catch {}
         }
@@ -276,13 +303,13 @@ contract Anybody is Watching {
 
     function closeLast(uint256 seed) external {
         address client = clientOf(seed);
-        Channel memory row = hub.channelOf(client, NATIVE);
+        Channel memory row = hub.channelOf(client, asset);
         if (row.status == Status.None) return;
         Signed memory s = newest(client);
         bytes32 id = idOf(client);
-        uint256[2] memory before = [uint256(hub.balanceOf(client, NATIVE)), hub.balanceOf(treasury, NATIVE)];
+        uint256[2] memory before = [uint256(hub.balanceOf(client, asset)), hub.balanceOf(treasury, asset)];
         uint256 expected = expectedPart(row, s.state.balances, new uint256[](0));
-        try hub.closeLast(client, NATIVE, s) {
+        try hub.closeLast(client, asset, s) {
             did["closeLast"] += 1;
             ended(client, id, row, before, expected);
         } catch {}
@@ -291,11 +318,11 @@ contract Anybody is Watching {
 
     /// Ends a channel with what its enforced state says; whether it could.
     function end(address client) private returns (bool) {
-        Channel memory row = hub.channelOf(client, NATIVE);
+        Channel memory row = hub.channelOf(client, asset);
         if (row.status != Status.Closing) return false;
         bytes32 id = idOf(client);
         Signed memory s = lines[id][row.seq];
-        uint256[2] memory before = [uint256(hub.balanceOf(client, NATIVE)), hub.balanceOf(treasury, NATIVE)];
+        uint256[2] memory before = [uint256(hub.balanceOf(client, asset)), hub.balanceOf(treasury, asset)];
         uint256[] memory pending = pendings[id][row.seq];
         uint256 expected = row.seq == 0 ? row.clientIn : expectedPart(row, s.state.balances, pending);
         Token[] memory list = new Token[](pending.length);
@@ -303,12 +330,12 @@ contract Anybody is Watching {
             list[i] = tokens[pending[i]];
         }
         if (row.seq == 0) {
-            try hub.finalise(client, NATIVE) {}
+            try hub.finalise(client, asset) {}
             catch {
                 return false;
             }
         } else {
-            try hub.finalise(client, NATIVE, openingOf(s.state), list) {}
+            try hub.finalise(client, asset, openingOf(s.state), list) {}
             catch {
                 return false;
             }
@@ -339,48 +366,64 @@ contract Anybody is Watching {
     }
 
     function ended(address client, bytes32 id, Channel memory row, uint256[2] memory before, uint256 expected) private {
-        uint256 toClient = hub.balanceOf(client, NATIVE) - before[0];
-        uint256 toHub = hub.balanceOf(treasury, NATIVE) - before[1];
+        uint256 toClient = hub.balanceOf(client, asset) - before[0];
+        uint256 toHub = hub.balanceOf(treasury, asset) - before[1];
         uint256 left = uint256(row.clientIn) + row.hubIn - row.clientOut - row.hubOut - row.onOut;
         breaks(Family.Ends, toClient + toHub != left, "an end pays other than what is there");
         breaks(Family.Ends, toClient != (expected < left ? expected : left), "an end pays other than what was signed");
         outOf[id] += toClient + toHub;
         breaks(Family.Ends, outOf[id] != into[id], "a channel paid other than what went into it");
-        if (client == bob) return;
+        guaranteed(client, id, row, [toClient, toHub], left);
+    }
+
+    /// The honest party has what its newest state says, whichever was enforced, and what came to it since.
+    function guaranteed(address client, bytes32 id, Channel memory row, uint256[2] memory got, uint256 left) private {
         Signed[] storage states = lines[id];
         Balances memory b = states[states.length - 1].state.balances;
-        if (HONEST == Honest.Alice) {
+        if (HONEST == Honest.Alice && client == alice || HONEST == Honest.Bob && client == bob) {
+            // What it redeemed beyond the hub's share it should not have counted on.
             uint256 own = uint256(b.client) + b.clientOut + row.clientIn - b.clientIn;
-            breaks(Family.Guarantee, toClient + row.clientOut < own, "Alice got less than her newest state");
+            if (own > left + row.clientOut) own = left + row.clientOut;
+            breaks(Family.Guarantee, got[0] + row.clientOut < own, "a client got less than its newest state");
         }
         if (HONEST == Honest.Hub) {
-            uint256 own = uint256(b.hub) + b.hubOut + row.hubIn - b.hubIn;
-            breaks(Family.Guarantee, toHub + row.hubOut < own, "the hub got less than its newest state");
+            // A credited redemption is counted as out for the hub: it may be of a promise, never of what its newest state has paid.
+            uint256 own = uint256(b.hub) + b.hubOut + row.hubIn - b.hubIn + paidAgain(id, b);
+            breaks(Family.Guarantee, got[1] + row.hubOut < own, "the hub got less than its newest state");
+        }
+    }
+
+    /// What was credited in a channel of tokens that this state of it has attached.
+    function paidAgain(bytes32 id, Balances memory b) private view returns (uint256 sum) {
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            Redemption memory found = redemptionOf(tokens[i]);
+            if (tokens[i].payee != id || found.status != RedemptionStatus.Credited) continue;
+            if (hasher.holds(b, uint48(i))) sum += found.amount;
         }
     }
 
     function transfer(uint256 seed, uint128 amount) external {
         address from = parties()[seed % 4];
         address to = parties()[(seed >> 2) % 5];
-        amount = uint128(amount % (uint256(hub.balanceOf(from, NATIVE)) + 1));
+        amount = uint128(amount % (uint256(hub.balanceOf(from, asset)) + 1));
         vm.prank(from);
-        hub.transfer(to, NATIVE, amount);
+        hub.transfer(to, asset, amount);
         look(from);
     }
 
     function withdraw(uint256 seed, uint128 amount) external {
         address party = parties()[seed % 4];
-        amount = uint128(amount % (uint256(hub.balanceOf(party, NATIVE)) + 1));
+        amount = uint128(amount % (uint256(hub.balanceOf(party, asset)) + 1));
         vm.prank(party);
-        hub.withdraw(NATIVE, amount);
+        hub.withdraw(asset, amount);
         takenOut += amount;
         look(party);
     }
 
     function hubWithdraw(uint256, uint128 amount) external {
-        amount = uint128(amount % (uint256(hub.balanceOf(treasury, NATIVE)) + 1));
+        amount = uint128(amount % (uint256(hub.balanceOf(treasury, asset)) + 1));
         vm.prank(treasury);
-        hub.hubWithdraw(NATIVE, amount, carol);
+        hub.hubWithdraw(asset, amount, carol);
         takenOut += amount;
         look(treasury);
     }
@@ -401,9 +444,9 @@ contract Anybody is Watching {
         answers();
         vm.warp(block.timestamp + 100 * GRACE);
         for (uint256 i = 0; i < tokens.length; ++i) {
-            try hub.credit(bob, NATIVE, idsOf(tokens[i])) {} catch {}
+            try hub.credit(bob, asset, idsOf(tokens[i])) {} catch {}
         }
-        bool both = hub.channelOf(alice, NATIVE).status != Status.Closing || end(alice);
-        return both && (hub.channelOf(bob, NATIVE).status != Status.Closing || end(bob));
+        bool both = hub.channelOf(alice, asset).status != Status.Closing || end(alice);
+        return both && (hub.channelOf(bob, asset).status != Status.Closing || end(bob));
     }
 }

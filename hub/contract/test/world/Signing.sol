@@ -25,7 +25,9 @@ abstract contract Signing is Town {
     Token[] public tokens;
     /// Redemptions credited to a channel, and what of them its newest state knows.
     mapping(bytes32 channel => uint128) internal creditedOf;
-    mapping(bytes32 channel => uint128) private acknowledgedOf;
+    mapping(bytes32 channel => uint128) internal acknowledgedOf;
+    /// Whether the hub signs nothing that costs it money.
+    bool internal hubIsHonest;
     /// The first of Alice's present epoch.
     uint256 internal firstToken;
 
@@ -40,7 +42,7 @@ abstract contract Signing is Town {
 
     /// The implicit state of a channel that was just opened.
     function beginLine(address client) internal {
-        Channel memory row = hub.channelOf(client, NATIVE);
+        Channel memory row = hub.channelOf(client, asset);
         Signed memory first;
         first.state.channel = idOf(client);
         first.state.balances.client = row.clientIn;
@@ -54,7 +56,7 @@ abstract contract Signing is Town {
 
     /// Whether there is a state to follow: open, not the last, room.
     function follows(address client) internal view returns (bool) {
-        if (hub.channelOf(client, NATIVE).status != Status.Open) return false;
+        if (hub.channelOf(client, asset).status != Status.Open) return false;
         Signed[] storage states = line(client);
         return states.length < STATES && !states[states.length - 1].state.last;
     }
@@ -84,7 +86,7 @@ abstract contract Signing is Town {
         address client = seed & 1 == 0 ? alice : bob;
         if (!follows(client)) return;
         State memory next = newest(client).state;
-        Channel memory row = hub.channelOf(client, NATIVE);
+        Channel memory row = hub.channelOf(client, asset);
         Balances memory b = next.balances;
         uint128 credited = creditedOf[next.channel] - acknowledgedOf[next.channel];
         if (credited > b.hub + (row.hubIn - b.hubIn)) return;
@@ -192,6 +194,7 @@ abstract contract Signing is Town {
         State memory next = newest(bob).state;
         Balances memory b = next.balances;
         if (t.payee != next.channel) return;
+        if (hubIsHonest && redemptionOf(t).status != RedemptionStatus.None) return;
         amount = t.kind == OFF ? t.value : uint128(amount % (uint256(t.value) + 1));
         uint256 bit = 1 << (place % 256);
         if (b.window & bit != 0 || amount > b.hub) return;

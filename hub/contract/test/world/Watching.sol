@@ -2,7 +2,10 @@
 pragma solidity 0.8.37;
 
 import "../../src/Types.sol";
+import {IFulgurHub} from "../../src/IFulgurHub.sol";
+import {Log} from "../Vm.sol";
 import {Signing} from "./Signing.sol";
+import {Beast} from "./Zoo.sol";
 
 /// What an invariant is about.
 enum Family {
@@ -17,6 +20,7 @@ enum Family {
     Signers,
     OnChain,
     Ends,
+    Payments,
     Guarantee
 }
 
@@ -31,7 +35,9 @@ abstract contract Watching is Signing {
     /// What went into each channel, and what has come out of it, by channel id.
     mapping(bytes32 channel => uint256) public into;
     mapping(bytes32 channel => uint256) public outOf;
-    mapping(bytes32 token => uint256) public paid;
+    /// What was paid for a token out of channels, by the events.
+    mapping(bytes32 token => uint256) private paid;
+    mapping(bytes32 token => bool) private wasPaid;
 
     mapping(bytes32 channel => Channel) private rows;
     mapping(bytes32 channel => bool) private over;
@@ -51,6 +57,7 @@ abstract contract Watching is Signing {
 
     /// After an action of `actor` (zero: nobody's balance may fall).
     function look(address actor) internal {
+        lookAtEvents();
         lookAtRow(alice);
         lookAtRow(bob);
         // Tokens of epochs long past are over.
@@ -64,7 +71,7 @@ abstract contract Watching is Signing {
         }
         address[5] memory all = parties();
         for (uint256 i = 0; i < 5; ++i) {
-            uint128 balance = hub.balanceOf(all[i], NATIVE);
+            uint128 balance = hub.balanceOf(all[i], asset);
             breaks(
                 Family.OnChain,
                 balance < balances[all[i]] && all[i] != actor,
@@ -75,14 +82,14 @@ abstract contract Watching is Signing {
     }
 
     function lookAtRow(address client) private {
-        Channel memory row = hub.channelOf(client, NATIVE);
+        Channel memory row = hub.channelOf(client, asset);
         bytes32 id = idOf(client);
         Channel storage was = rows[id];
         if (row.status != Status.None) {
             breaks(Family.Epochs, over[id], "an epoch began anew");
         }
         if (row.epoch > 0) {
-            over[hub.channelId(client, NATIVE, row.epoch - 1)] = true;
+            over[hub.channelId(client, asset, row.epoch - 1)] = true;
         }
         breaks(Family.Numbers, row.seq < was.seq, "an enforced number fell");
         breaks(Family.Counters, row.clientIn < was.clientIn || row.hubIn < was.hubIn, "what came in fell");
@@ -116,9 +123,6 @@ abstract contract Watching is Signing {
             breaks(Family.Redemptions, !same || now_.status != was.status, "a redemption changed after its end");
         }
         breaks(Family.Redemptions, now_.amount > t.value, "a redemption above the token's value");
-        bool pays = now_.status == RedemptionStatus.Credited || now_.status == RedemptionStatus.Executed;
-        bool paidBefore = was.status == RedemptionStatus.Credited || was.status == RedemptionStatus.Executed;
-        if (pays && !paidBefore) paid[id] += 1;
         uint128 claim = hub.claimOf(t.payerChannel, id);
         breaks(Family.Claims, claim < claims[id] || claim > t.value, "a claim fell, or is above the token's value");
         claims[id] = claim;
@@ -126,7 +130,7 @@ abstract contract Watching is Signing {
     }
 
     function locked(address client) public view returns (uint256) {
-        Channel memory row = hub.channelOf(client, NATIVE);
+        Channel memory row = hub.channelOf(client, asset);
         return uint256(row.clientIn) + row.hubIn - row.clientOut - row.hubOut - row.onOut;
     }
 
@@ -134,18 +138,27 @@ abstract contract Watching is Signing {
         address[5] memory all = parties();
         sum = locked(alice) + locked(bob);
         for (uint256 i = 0; i < 5; ++i) {
-            sum += hub.balanceOf(all[i], NATIVE);
+            sum += hub.balanceOf(all[i], asset);
         }
     }
 
     function held() external view returns (uint256) {
-        return address(hub).balance;
+        return asset == NATIVE ? address(hub).balance : Beast(asset).balanceOf(address(hub));
     }
 
-    function paidTwice() external view returns (bool) {
-        for (uint256 i = 0; i < tokens.length; ++i) {
-            if (paid[hasher.hash(tokens[i])] > 1) return true;
+    /// What the events say was paid: no token twice, none above its value.
+    function lookAtEvents() private {
+        Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            bytes32 what = logs[i].topics[0];
+            if (what != IFulgurHub.TokenExecuted.selector && what != IFulgurHub.RedemptionCredited.selector) continue;
+            bytes32 id = logs[i].topics[2];
+            paid[id] += abi.decode(logs[i].data, (uint128));
+            breaks(Family.Payments, wasPaid[id], "a token was paid twice");
+            wasPaid[id] = true;
         }
-        return false;
+        for (uint256 i = firstToken; i < tokens.length; ++i) {
+            breaks(Family.Payments, paid[hasher.hash(tokens[i])] > tokens[i].value, "a token was paid above its value");
+        }
     }
 }

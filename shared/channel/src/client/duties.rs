@@ -86,7 +86,7 @@ impl Client {
         let silent = self.is_hub_silent(ctx);
         // One that is under way (sent while the hub was silent) is raised at once by a voucher that came before it was seen: it would be
         // credited with less.
-        let started = ctx.chain.redemption(id).is_some();
+        let started = ctx.chain.redemption(id).is_some() && ctx.rules.hold(Rule::RaiseAtOnce);
         if row.status == Status::Open && waits && !silent && !revoked && !self.leaving && !started {
             return None;
         }

@@ -151,12 +151,22 @@ impl<R: Rules> Contract<R> {
             if signed.state.channel != self.channel_id(owner, row.epoch) {
                 return Err(Revert::WrongChannel);
             }
+            if !self.rules.hold(Rule::Defence) {
+                return Err(Revert::Stale);
+            }
             self.check_both(owner, signed, env)?;
         }
         for token in tokens {
             if token.payee != self.channel_id(owner, row.epoch).0 {
                 return Err(Revert::WrongChannel);
             }
+        }
+        let over = |token: &Token| {
+            let redemption = self.redemptions.get(&token.id());
+            redemption.is_none_or(|found| found.status != RedemptionStatus::Pending || env.now >= found.credit_at)
+        };
+        if !self.rules.hold(Rule::Defence) && tokens.iter().any(over) {
+            return Err(Revert::NotPending);
         }
         for token in tokens {
             let Some(redemption) = self.redemptions.get_mut(&token.id()) else { continue };

@@ -95,7 +95,10 @@ impl<R: Rules> Contract<R> {
         match self.redemptions.get(&id) {
             None => row.redeeming += 1,
             // A redemption whose time has come is credited, written down or not: raising it would take that back.
-            Some(before) if before.status == RedemptionStatus::Pending && !before.is_credited(env.now) => {
+            Some(before)
+                if before.status == RedemptionStatus::Pending
+                    && !(before.is_credited(env.now) && self.rules.hold(Rule::LateRaise)) =>
+            {
                 if amount <= before.amount {
                     return Err(Revert::NotMore);
                 }

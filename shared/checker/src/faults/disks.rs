@@ -40,7 +40,7 @@ impl Sight {
     pub fn ask<T>(&self, question: impl FnOnce(&Ctx<'_, Seen<'_>, Key, Every>) -> T) -> T {
         let seen = Seen { chain: &self.chain, tokens: &self.tokens, lag: self.lag };
         let (keys, domain) = (Key(SIGNER), domain());
-        question(&Ctx { chain: &seen, keys: &keys, terms: &TERMS, domain: &domain, rules: Every })
+        question(&Ctx { chain: &seen, keys: &keys, terms: &TERMS, domain, rules: Every })
     }
 }
 

@@ -24,7 +24,7 @@ impl Hub {
     /// Its word on the state that a receipt opens.
     pub fn word(receipt: &Receipt) -> HubWord {
         debug_assert!(!receipt.struct_hash().is_zero());
-        HubWord::State(hub_signs(receipt, &domain()))
+        HubWord::State(hub_signs(receipt, domain()))
     }
 
     /// Does on chain what is due.

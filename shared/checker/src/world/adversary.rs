@@ -4,7 +4,6 @@ use tarefa_channel::Address;
 use tarefa_channel::contract::Call;
 use tarefa_channel::id::{Amount, Seq, TokenId};
 use tarefa_channel::message::{Op, OpKind, TokenKind};
-use tarefa_channel::rules::{Rule, Rules};
 
 use super::World;
 use crate::scenario::{ALICES, BOBS, Party, Scenario};
@@ -38,6 +37,10 @@ pub enum Move {
     Offer(usize),
     /// A voucher reaches Bob.
     Voucher(usize),
+    /// Bob shows Alice that he declines a token.
+    Declined(usize),
+    /// Alice pays elsewhere what she wanted to pay with a token.
+    Elsewhere(usize),
     /// Bob shows Alice the key.
     Reveal,
     /// A client proposes to the honest hub: its operations, whether it is the last state, the number of the state.
@@ -58,7 +61,12 @@ impl World {
         }
         let away = self.now < self.away_until;
         match &self.mempool {
-            Some(_) => moves.push(Move::Mine),
+            Some(_) => {
+                moves.push(Move::Mine);
+                if scenario.meanwhile {
+                    self.deliveries(scenario, &mut moves);
+                }
+            }
             None if away => moves.push(Move::Tick),
             None => {
                 moves.push(if self.idle { Move::Tick } else { Move::Work });
@@ -118,6 +126,16 @@ impl World {
         let unpaid = |id| client.paying.get(id).is_some_and(|paying| paying.paid.is_none());
         let receipts = self.receipts.iter().enumerate().filter(|(_, (id, ..))| unpaid(id));
         moves.extend(receipts.map(|(place, _)| Move::Receipt(place)));
+        if scenario.declines {
+            for (place, token) in scenario.tokens.iter().enumerate() {
+                if client.paying.get(&token.id()).is_some_and(|paying| !paying.declined) {
+                    moves.push(Move::Declined(place));
+                }
+                if self.elsewhere & (1 << place) == 0 && self.is_undone(place, scenario) {
+                    moves.push(Move::Elsewhere(place));
+                }
+            }
+        }
         if scenario.conditional && !self.key {
             moves.push(Move::Reveal);
         }
@@ -150,9 +168,7 @@ impl World {
                         if !scenario.lean {
                             menu.push(vec![Op::on(OpKind::Decline, id, Amount::ZERO)]);
                         }
-                        if !scenario.rules.hold(Rule::R10) {
-                            moves.push(Move::Refuse(id));
-                        }
+                        moves.push(Move::Refuse(id));
                     }
                     (Party::Alice | Party::Bob | Party::Hub, _) => {}
                 }
@@ -162,7 +178,7 @@ impl World {
             {
                 menu.push(vec![Op::of(OpKind::OutClient, amount)]);
             }
-            let again = !scenario.rules.hold(Rule::R15) && channel.seq() > Seq::ZERO;
+            let again = channel.seq() > Seq::ZERO;
             for ops in menu {
                 if again {
                     moves.push(Move::Propose(party, ops.clone(), false, channel.seq()));

@@ -5,7 +5,6 @@ use tarefa_channel::contract::{
 };
 use tarefa_channel::id::{Amount, Seq, TokenId};
 use tarefa_channel::message::{Grant, Message, State, Token, TokenKind, Voucher};
-use tarefa_channel::rules::{Rule, Rules};
 use tarefa_channel::sign::{HubSignature, Signer};
 use tarefa_channel::transition::Side;
 use tarefa_channel::tree::{is_sorted, pending_proof, pending_root};
@@ -39,9 +38,7 @@ impl World {
             if scenario.revocation {
                 calls.push((TREASURY, Call::RevokeSigner { signer: SIGNER }));
             }
-            if !scenario.rules.hold(Rule::R3) {
-                calls.push((SIGNER, Call::HubDraw { owner: BOBS, amount: BOB_HUB }));
-            }
+            calls.push((SIGNER, Call::HubDraw { owner: BOBS, amount: BOB_HUB }));
         }
         if scenario.strangers {
             self.deposits(scenario, &mut calls);
@@ -117,13 +114,7 @@ impl World {
                 calls.push((SIGNER, Call::ArgueRedemption { owner: BOBS, signed: signed.clone(), tokens }));
             }
         }
-        if scenario.lean {
-            return;
-        }
         let as_bob = scenario.honest != Party::Bob;
-        if !as_bob && scenario.rules.hold(Rule::R8) {
-            return;
-        }
         let Some((grant, hub)) = self.grant(id, scenario) else { return };
         let caller = if as_bob { BOB } else { SIGNER };
         let vouchers: Vec<Option<Voucher>> = match token.kind {
@@ -249,5 +240,5 @@ pub(super) fn condition() -> B256 {
 
 /// The payer's signature of a voucher.
 pub(super) fn vouch(voucher: &Voucher) -> tarefa_channel::sign::Signature {
-    Key(VOUCHERS).sign(voucher.digest(&crate::scenario::domain()))
+    Key(VOUCHERS).sign(voucher.digest(crate::scenario::domain()))
 }

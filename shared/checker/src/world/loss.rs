@@ -1,7 +1,7 @@
 //! What must hold, and how a schedule is told.
 
-use tarefa_channel::contract::{Call, Status};
-use tarefa_channel::id::Amount;
+use tarefa_channel::contract::{Call, Redemption, RedemptionStatus, Status};
+use tarefa_channel::id::{Amount, TokenId};
 use tarefa_channel::message::{OpKind, Token, TokenKind};
 
 use super::calls::voucher;
@@ -22,12 +22,7 @@ impl World {
         let (ended, has, due, who) = match scenario.honest {
             Party::Alice => (closed(ALICES), self.balance(ALICE), self.alice_is_due(scenario), "payer"),
             Party::Bob => (closed(BOBS), self.balance(BOB), self.bob_is_due(scenario), "payee"),
-            Party::Hub => (
-                closed(ALICES) && closed(BOBS),
-                self.balance(TREASURY),
-                Amount(ALICE_HUB.0 + BOB_HUB.0 + self.gift.0),
-                "hub",
-            ),
+            Party::Hub => (closed(ALICES) && closed(BOBS), self.balance(TREASURY), self.hub_is_due(scenario), "hub"),
         };
         if ended && has < due {
             return Some(format!("the {who} ends with {has}, {due} is due"));
@@ -38,9 +33,11 @@ impl World {
         None
     }
 
-    /// What Alice put in, less the tokens somebody can show were received.
+    /// What Alice put in, less the tokens that she has not paid elsewhere for good reason and somebody can show were received.
     fn alice_is_due(&self, scenario: &Scenario) -> Amount {
-        let spent = scenario.tokens.iter().map(|token| self.spent(token, scenario).0).sum();
+        let stands = |(place, _): &(usize, &Token)| self.elsewhere & (1 << place) == 0;
+        let stands = scenario.tokens.iter().enumerate().filter(stands);
+        let spent = stands.map(|(_, token)| self.spent(token, scenario).0).sum();
         Amount(ALICE_CLIENT.0 + self.gift.0).beyond(Amount(spent))
     }
 
@@ -72,6 +69,20 @@ impl World {
         let last = scenario.amounts.last().copied().unwrap_or_default();
         let metered = if self.key && self.last_vouched { last } else { self.vouched };
         Amount(BOB_CLIENT.0 + self.served.0 + metered.0 + self.gift.0)
+    }
+
+    /// What the hub put in, and its fee for every token that it has paid.
+    fn hub_is_due(&self, scenario: &Scenario) -> Amount {
+        let fees = scenario.tokens.iter().filter(|token| self.is_paid(token.id())).map(|token| token.fee.0);
+        Amount(ALICE_HUB.0 + BOB_HUB.0 + self.gift.0 + fees.sum::<u128>())
+    }
+
+    fn is_paid(&self, id: TokenId) -> bool {
+        let done = |found: &Redemption| matches!(found.status, RedemptionStatus::Credited | RedemptionStatus::Executed);
+        let row = self.store().and_then(|store| store.tokens.get(&id));
+        let shown = row.and_then(|row| row.stage.shown());
+        let attached = shown.and_then(|(receipt, _)| receipt.attached(id)).is_some_and(|amount| !amount.is_zero());
+        attached || self.contract.redemptions.get(&id).is_some_and(done)
     }
 }
 
@@ -159,6 +170,8 @@ pub(super) fn tell(scenario: &Scenario, before: &World, step: &Move, after: &Wor
         Move::Receipt(_) => "Alice gets a receipt".to_owned(),
         Move::Offer(_) => "Bob gets token and grant and delivers".to_owned(),
         Move::Voucher(place) => format!("Bob gets voucher {}", place + 1),
+        Move::Declined(_) => "Bob shows Alice that he declines".to_owned(),
+        Move::Elsewhere(_) => "Alice pays elsewhere".to_owned(),
         Move::Reveal => "Bob shows the key".to_owned(),
         Move::Propose(party, all, last, seq) => {
             let kind = if *last { "last state" } else { "state" };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tarefa_channel::client::Attached;
 use tarefa_channel::contract::{Call, Env, HubWord, Signed, Status};
 use tarefa_channel::hub::{Answer, Proposal, propose, refused_by_payee};
-use tarefa_channel::id::{Seq, TokenId};
+use tarefa_channel::id::{Amount, Seq, TokenId};
 use tarefa_channel::message::{Balances, Message, Op, OpKind, State, Token, TokenKind};
 use tarefa_channel::rules::{Rule, Rules as _};
 use tarefa_channel::sign::{HubSignature, Signer};
@@ -150,6 +150,18 @@ impl World {
             }
             Move::Offer(place) => self.offer(*place, scenario),
             Move::Voucher(place) => self.give_voucher(*place, scenario),
+            Move::Declined(place) => {
+                let token = scenario.tokens.get(*place)?;
+                let ops = vec![Op::on(OpKind::Decline, token.id(), Amount::ZERO)];
+                let position = Position::opening(BOB_CLIENT, BOB_HUB).after(&ops, &All(scenario)).ok()?;
+                let seq = Seq::new(1).expect("small");
+                let state = State { channel: channel(BOBS), seq, last: false, balances: position.balances, ops };
+                let signature = World::key_of(Party::Bob).sign(state.digest(&self.contract.domain));
+                let hub = HubWord::State(hub_signs(&state, &self.contract.domain));
+                let attached = Attached { receipt: state.receipt(), signature, hub };
+                self.tell_client(scenario, |client, ctx| client.declined(token.id(), &attached, ctx))
+            }
+            Move::Elsewhere(place) => Some(Self { elsewhere: self.elsewhere | 1 << place, ..self.clone() }),
             Move::Reveal => Some(Self { key: true, ..self.clone() }),
             Move::Propose(party, ops, last, seq) => self.propose(*party, ops, *last, *seq, scenario),
             Move::Refuse(id) => self.refuse(*id, scenario),
@@ -315,6 +327,17 @@ impl World {
         world.detached |= 1 << place;
         world.publish(scenario);
         Some(world)
+    }
+
+    /// Whether Alice may take a payment for undone: its refund is doubly signed (rule `Elsewhere` off: she was shown a decline).
+    pub(super) fn is_undone(&self, place: usize, scenario: &Scenario) -> bool {
+        let Some(client) = self.client() else { return false };
+        let id = scenario.tokens[place].id();
+        if !scenario.rules.hold(Rule::Elsewhere) {
+            return client.paying.get(&id).is_some_and(|paying| paying.declined);
+        }
+        let newest = client.newest.as_ref();
+        newest.is_some_and(|state| state.ops.iter().any(|op| op.kind == OpKind::Refund && op.token == id.0))
     }
 
     fn vouch(&self, scenario: &Scenario) -> Option<Self> {
