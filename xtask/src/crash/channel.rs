@@ -27,8 +27,11 @@ const METERED: u64 = 5_000;
 const PAID_OUT: u64 = 2_000;
 const OUT: u64 = 3_000;
 const COLLATERAL: u64 = 50_000;
-/// What she opens her second channel with.
+/// What Bob is promised and does not want.
+const DECLINED: u64 = 600;
+/// What she opens her second channel with, and what Bob redeems of it.
 const AGAIN: u64 = 1_000;
+const REDEEMED: u64 = 400;
 /// Seconds in which a close can be contested, and how many of them a hub may be silent before a client leaves it. A killed hub is back in two,
 /// and each run waits for the first.
 const HUB_GRACE: [&str; 2] = ["15", "10"];
@@ -360,6 +363,9 @@ impl Scenario {
         self.pay_out()?;
         let token = self.vouch(METERED)?;
         self.collect(&token, PAYMENT + METERED)?;
+        let token = self.promise(DECLINED)?;
+        let gone = |scenario: &Self| Ok(scenario.status(Party::Bob)?["channel"]["earning"] == serde_json::json!([]));
+        self.until("Bob declines", Party::Bob, &["channel", "collect", &token], gone)?;
         for party in [Party::Alice, Party::Bob] {
             let idle = move |scenario: &Self| {
                 let channel = scenario.status(party)?["channel"].clone();
@@ -377,8 +383,8 @@ impl Scenario {
         self.alice_cheats()?;
         let again = AGAIN.to_string();
         self.until("Alice opens again", Party::Alice, &["channel", "open", "--deposit", &again], open(Party::Alice))?;
-        self.close(Party::Alice)?;
-        self.hub_cheats()
+        self.hub_cheats()?;
+        self.close(Party::Alice)
     }
 
     /// Both agree that it is over.
@@ -397,20 +403,23 @@ impl Scenario {
         cheat.closes_at_what_is_known()?;
         let token = serde_json::from_value(token.into())?;
         self.until("the hub answers", Party::Hub, &[], |_| cheat.is_answered(Some(token)))?;
-        cheat.waits_for_the_end()?;
+        cheat.waits_for_the_end(0)?;
         self.until("the hub ends Alice's channel", Party::Hub, &[], |_| cheat.is_over())?;
         self.go_on(Party::Alice)?;
         self.until("Alice sees it", Party::Alice, &[], is_closed(Party::Alice))
     }
 
-    /// The hub closes Bob's channel as if he had earned nothing, and is silent; he shows the newest state.
+    /// The hub closes Bob's channel as if he had earned nothing, and is silent; he shows the newest state, and redeems what he was vouched for
+    /// since. Alice settles that by what the contract says.
     fn hub_cheats(&mut self) -> Result<()> {
+        let token = serde_json::from_value(self.vouch(REDEEMED)?.into())?;
         self.revive()?;
         self.halt(Party::Hub)?;
         let cheat = Cheat::hub(&self.dir(Party::Hub), &self.dir(Party::Bob))?;
         cheat.closes_at_what_is_known()?;
-        self.until("Bob answers", Party::Bob, &[], |_| cheat.is_answered(None))?;
-        cheat.waits_for_the_end()?;
+        let answered = |_: &Self| Ok(cheat.is_answered(None)? && cheat.redeems_until(token)? > 0);
+        self.until("Bob answers and redeems", Party::Bob, &[], answered)?;
+        cheat.waits_for_the_end(cheat.redeems_until(token)?)?;
         self.until("Bob ends his channel", Party::Bob, &[], |_| cheat.is_over())?;
         self.go_on(Party::Hub)?;
         self.until("Bob sees it", Party::Bob, &[], is_closed(Party::Bob))
@@ -453,8 +462,8 @@ impl Scenario {
         self.until("Bob is paid", Party::Alice, &pay, has(sum))
     }
 
-    /// Alice vouches for all of a METERED payment to Bob; its token.
-    fn vouch(&mut self, amount: u64) -> Result<String> {
+    /// Alice promises Bob a METERED payment; its token.
+    fn promise(&mut self, amount: u64) -> Result<String> {
         let mut asked = self.invoice(amount)?;
         asked.push("--metered".to_owned());
         let pay: Vec<&str> = asked.iter().map(String::as_str).collect();
@@ -462,7 +471,12 @@ impl Scenario {
             anyhow::Ok(scenario.status(Party::Bob)?["channel"]["earning"].as_array().map_or(0, Vec::len))
         };
         self.until("Bob is promised", Party::Alice, &pay, |scenario| Ok(count(scenario)? == 1))?;
-        let token = self.status(Party::Bob)?["channel"]["earning"][0]["token"].as_str().context("no token")?.to_owned();
+        Ok(self.status(Party::Bob)?["channel"]["earning"][0]["token"].as_str().context("no token")?.to_owned())
+    }
+
+    /// Alice vouches for all of a METERED payment to Bob; its token.
+    fn vouch(&mut self, amount: u64) -> Result<String> {
+        let token = self.promise(amount)?;
         let earned =
             move |scenario: &Self| Ok(is(&scenario.status(Party::Bob)?["channel"]["earning"][0]["earned"], amount));
         let voucher = ["channel", "voucher", &token, &amount.to_string()];
@@ -494,8 +508,8 @@ impl Scenario {
     /// What each of them has in the end.
     fn end(mut self) -> Result<Outcome> {
         // What comes after everything is settled.
-        let (more, back) = if self.server.is_some() { (0, 0) } else { (METERED, AGAIN) };
-        let (paid, fees) = (PAYMENT + METERED + PAID_OUT + more, if more == 0 { 3 * FEE } else { 4 * FEE });
+        let (more, back) = if self.server.is_some() { (0, 0) } else { (METERED + REDEEMED, AGAIN) };
+        let (paid, fees) = (PAYMENT + METERED + PAID_OUT + more, if more == 0 { 3 * FEE } else { 5 * FEE });
         for (party, due) in [(Party::Alice, DEPOSIT - paid - fees + back), (Party::Bob, paid)] {
             let has = self.status(party)?["onChainBalance"].clone();
             ensure!(is(&has, due), "{} ends with {has}, {due} are due", party.name());

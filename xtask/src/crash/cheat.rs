@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tarefa_chain::abi::FulgurHub;
 use tarefa_chain::{Key, Rpc, Sender, http_client};
 use tarefa_channel::contract::{Call, Owner};
-use tarefa_channel::id::{ChannelKey, TokenId};
+use tarefa_channel::id::{ChannelId, ChannelKey, TokenId};
 use tarefa_channel::sign::Signer as _;
 use tarefa_client::Settings;
 
@@ -64,16 +64,21 @@ impl Cheat {
     pub fn is_answered(&self, token: Option<TokenId>) -> Result<bool> {
         let row = self.row()?;
         let Some(token) = token else { return Ok(row.seq > 0) };
-        let Owner { client, asset } = self.owner;
-        let (contract, chain_id) = (self.settings.deployment.contract, self.rpc.chain_id());
-        let channel = ChannelKey { chain_id, contract, client, asset, epoch: row.epoch.into() }.id();
-        let asked = FulgurHub::claimOfCall { channel: channel.0, token: token.0 };
-        Ok(row.seq > 0 && self.runtime.block_on(self.rpc.read(contract, &asked))? > 0)
+        let asked = FulgurHub::claimOfCall { channel: self.channel()?.0, token: token.0 };
+        let claim = self.runtime.block_on(self.rpc.read(self.settings.deployment.contract, &asked))?;
+        Ok(row.seq > 0 && claim > 0)
     }
 
-    /// The chain's time goes on to where nothing can be answered any more.
-    pub fn waits_for_the_end(&self) -> Result<()> {
-        let closes: u64 = self.row()?.closesAt.to();
+    /// When the redemption of a token is credited in this channel; zero where none is under way.
+    pub fn redeems_until(&self, token: TokenId) -> Result<u64> {
+        let asked = FulgurHub::redemptionOfCall { payee: self.channel()?.0, token: token.0 };
+        let found = self.runtime.block_on(self.rpc.read(self.settings.deployment.contract, &asked))?;
+        Ok(found.creditAt.to())
+    }
+
+    /// The chain's time goes on to where nothing can be answered any more, nor at this time if that is later.
+    pub fn waits_for_the_end(&self, or_until: u64) -> Result<()> {
+        let closes = self.row()?.closesAt.to::<u64>().max(or_until);
         let now = self.runtime.block_on(self.rpc.head())?.time.0;
         self.control("evm_increaseTime", &json!([closes.saturating_sub(now)]))?;
         self.control("evm_mine", &json!([]))
@@ -82,6 +87,12 @@ impl Cheat {
     /// Whether the channel is final.
     pub fn is_over(&self) -> Result<bool> {
         Ok(self.row()?.status == NONE)
+    }
+
+    fn channel(&self) -> Result<ChannelId> {
+        let Owner { client, asset } = self.owner;
+        let (contract, chain_id) = (self.settings.deployment.contract, self.rpc.chain_id());
+        Ok(ChannelKey { chain_id, contract, client, asset, epoch: self.row()?.epoch.into() }.id())
     }
 
     fn row(&self) -> Result<FulgurHub::Channel> {
