@@ -80,21 +80,34 @@ impl Operator {
     }
 }
 
-/// A chain, a contract with a million wei of its hub, and the hub's URL and place.
-fn begin() -> (Operator, String, String, usize) {
+/// A chain.
+fn chain() -> (Operator, String) {
     let mut operator = Operator { dir: tempfile::tempdir().expect("a temporary directory"), started: vec![] };
     let up = ["testnet", "up", "--memory", "--listen", "127.0.0.1:0", "--evm-listen", "127.0.0.1:0"];
     let (evm, _) = operator.start("testnet", &up, "evm");
     let rpc = evm["evm"].as_str().expect("a URL").to_owned();
-    let terms =
-        "--grace 6 --inclusion 1 --reorg 1 --token-life 600 --patience 2 --gas-price 0 --dust 1 --opening-fee 0";
-    let money = "--collateral 50000 --deposit 1000000 --dev-money 10eth";
-    let mut deploy = vec!["hub", "deploy", "--rpc", &rpc];
-    deploy.extend(terms.split(' ').chain(money.split(' ')));
-    operator.does("hub", &deploy);
-    let (ready, hub) = operator.start("hub", &["hub", "run", "--listen", "127.0.0.1:0", "--look", "100ms"], "ready");
-    let url = ready["hub"].as_str().expect("a URL").to_owned();
+    (operator, rpc)
+}
+
+/// A chain, a contract with a million wei of its hub, and the hub's URL and place.
+fn begin() -> (Operator, String, String, usize) {
+    let (mut operator, rpc) = chain();
+    deploy(&operator, "hub", &rpc, "--opening-fee 0 --deposit 1000000");
+    let (url, hub) = runs(&mut operator);
     (operator, rpc, url, hub)
+}
+
+fn deploy(operator: &Operator, role: &str, rpc: &str, more: &str) {
+    let terms =
+        "--fee 3 --on-fee 3 --grace 6 --inclusion 1 --reorg 1 --token-life 600 --patience 2 --gas-price 0 --dust 1";
+    let mut deploy = vec!["hub", "deploy", "--rpc", rpc, "--collateral", "50000", "--dev-money", "10eth"];
+    deploy.extend(terms.split(' ').chain(more.split(' ')));
+    operator.does(role, &deploy);
+}
+
+fn runs(operator: &mut Operator) -> (String, usize) {
+    let (ready, hub) = operator.start("hub", &["hub", "run", "--listen", "127.0.0.1:0", "--look", "100ms"], "ready");
+    (ready["hub"].as_str().expect("a URL").to_owned(), hub)
 }
 
 fn none(status: &Value) -> bool {
@@ -157,4 +170,80 @@ fn a_hub_leaves_a_channel_takes_its_money_out_and_signs_with_another_key() {
     operator.does("alice", &["channel", "close", "--last"]);
     operator.until("alice", &["channel", "status"], none);
     assert_eq!(operator.does("hub", &["hub", "withdraw"])["left"], "0");
+}
+
+/// A coin's contract, and what asks it for a million.
+mod coin {
+    use alloy_primitives::{Address, Bytes, U256};
+    use tarefa_chain::{Fate, Key, Rpc, Sender};
+
+    const ARTIFACT: &str = include_str!("../../hub/contract/artifact/Coin.json");
+    /// Wei for each gas: above what a development chain asks.
+    const CEILING: u128 = 200_000_000_000;
+
+    async fn sender(rpc: &str, secret: [u8; 32]) -> Sender {
+        let rpc = Rpc::connect(rpc).await.expect("a chain");
+        Sender::new(rpc, Key::new(secret).expect("a key"), CEILING).await.expect("a sender")
+    }
+
+    pub async fn make(rpc: &str, secret: [u8; 32]) -> Address {
+        let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).expect("an artifact");
+        let code: Bytes = artifact["bytecode"].as_str().expect("code").parse().expect("hex");
+        let mut sender = sender(rpc, secret).await;
+        let sent = sender.deploy(code).await.expect("sent");
+        let Fate::Mined { created, .. } = sender.fate(&sent).await.expect("known") else { panic!("not mined") };
+        created.expect("a contract")
+    }
+
+    pub async fn ask(rpc: &str, coin: Address, secret: [u8; 32]) {
+        sender(rpc, secret).await.pay(coin, U256::ZERO).await.expect("a million");
+    }
+}
+
+#[test]
+fn channels_in_an_erc20_asset_are_paid_into_without_another_program() {
+    let (mut operator, rpc) = chain();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let treasury = |operator: &Operator, role: &str| {
+        let text = std::fs::read_to_string(operator.dir.path().join(role).join("treasury.key")).expect("a key");
+        text.trim().parse::<alloy_primitives::B256>().expect("a key").0
+    };
+    // Another hub's treasury has the gas for it.
+    deploy(&operator, "maker", &rpc, "--opening-fee 0");
+    let coin = runtime.block_on(coin::make(&rpc, treasury(&operator, "maker")));
+    let asset = coin.to_string();
+
+    deploy(&operator, "hub", &rpc, &format!("--opening-fee 7 --asset {asset}"));
+    let error = operator.ask("hub", &["hub", "deposit", "500000", "--asset", &asset]).expect_err("it has none");
+    assert!(error.contains("has 0 of the asset") && error.contains("500000"), "{error}");
+    runtime.block_on(coin::ask(&rpc, coin, treasury(&operator, "hub")));
+    for amount in ["300000", "200000"] {
+        operator.does("hub", &["hub", "deposit", amount, "--asset", &asset]);
+    }
+    assert_eq!(operator.does("hub", &["hub", "status", "--asset", &asset])["balance"], "500000");
+
+    let (url, _) = runs(&mut operator);
+    for client in ["alice", "bob"] {
+        let init = ["channel", "init", "--hub", &url, "--rpc", &rpc, "--dev-money", "1eth", "--asset", &asset];
+        operator.does(client, &[&init[..], &["--attach-above", "1eth"]].concat());
+        let secret = *tarefa_client::Settings::secret(&operator.dir.path().join(client)).expect("a key");
+        runtime.block_on(coin::ask(&rpc, coin, secret));
+        operator.start(client, &["channel", "run", "--look", "100ms"], "ready");
+    }
+    let error = operator.ask("alice", &["channel", "open", "--deposit", "1000000"]).expect_err("and the fee");
+    assert!(error.contains("has 1000000 of the asset") && error.contains("1000007"), "{error}");
+    operator.does("alice", &["channel", "open", "--deposit", "100000"]);
+    operator.does("bob", &["channel", "open", "--collateral", "40000"]);
+    operator.does("alice", &["channel", "deposit", "5000"]);
+    let has = |amount: &'static str| move |status: &Value| status["channel"]["client"] == amount;
+    operator.until("alice", &["channel", "status"], has("105000"));
+    let asked = operator.does("bob", &["channel", "invoice", "9000"]);
+    let field = |name: &str| asked[name].as_str().expect(name);
+    operator.does("alice", &["channel", "pay", "9000", "--payee", field("payee"), "--invoice", field("invoice")]);
+    operator.until("bob", &["channel", "status"], has("9000"));
+    operator.does("bob", &["channel", "close", "--last"]);
+    operator.until("bob", &["channel", "status"], none);
+    operator.does("bob", &["channel", "withdraw"]);
+    let error = operator.ask("bob", &["channel", "open", "--deposit", "2000000"]).expect_err("more than there is");
+    assert!(error.contains("has 1008993 of the asset"), "a million and 9000 less the fee: {error}");
 }

@@ -1,12 +1,15 @@
-// Writes artifact/FulgurHub.json (ABI and bytecode, as the pinned compiler makes them) from forge's output, or with --check compares.
+// Writes artifact/FulgurHub.json and Coin.json (ABI and bytecode, as the pinned compiler makes them; the coin is an ERC-20 contract for tests)
+// from forge's output, or with --check compares.
 import { readFileSync, writeFileSync, mkdirSync } from "node:fs";
 
 const here = (path) => new URL(path, import.meta.url);
-const built = JSON.parse(readFileSync(here("out/FulgurHub.sol/FulgurHub.json"), "utf8"));
 const { version } = JSON.parse(readFileSync(here("node_modules/solc/package.json"), "utf8"));
-const artifact = { compiler: `solc ${version}`, abi: built.abi, bytecode: built.bytecode.object, deployedBytecode: built.deployedBytecode.object };
-const text = JSON.stringify(artifact, null, 1) + "\n";
-const file = here("artifact/FulgurHub.json");
+const contracts = ["FulgurHub", "Coin"].map((name) => {
+  const built = JSON.parse(readFileSync(here(`out/${name}.sol/${name}.json`), "utf8"));
+  const artifact = { compiler: `solc ${version}`, abi: built.abi, bytecode: built.bytecode.object, deployedBytecode: built.deployedBytecode.object };
+  return { name, built, text: JSON.stringify(artifact, null, 1) + "\n", file: here(`artifact/${name}.json`) };
+});
+const [{ built }] = contracts;
 
 // What OpenZeppelin brings is described there.
 const inherited = /^(eip712Domain|multicall|EIP712.*|.*FailedCall|Address.*|.*String.*|ReentrancyGuard.*|SafeERC20.*)$/;
@@ -28,13 +31,15 @@ if (undocumented.length > 0) {
   console.error(`no NatSpec notice: ${undocumented.join(", ")}`);
   process.exit(1);
 }
-if (process.argv.includes("--check")) {
+for (const { name, built, text, file } of contracts) {
+  if (!process.argv.includes("--check")) {
+    mkdirSync(here("artifact"), { recursive: true });
+    writeFileSync(file, text);
+    continue;
+  }
   if (readFileSync(file, "utf8") !== text) {
-    console.error("artifact/FulgurHub.json is not what this source compiles to: run node artifact.mjs and read the difference");
+    console.error(`artifact/${name}.json is not what this source compiles to: run node artifact.mjs and read the difference`);
     process.exit(1);
   }
-  console.log(`artifact: ${artifact.deployedBytecode.length / 2 - 1} bytes of code, the same bit for bit`);
-} else {
-  mkdirSync(here("artifact"), { recursive: true });
-  writeFileSync(file, text);
+  console.log(`artifact: ${name}, ${built.deployedBytecode.object.length / 2 - 1} bytes of code, the same bit for bit`);
 }

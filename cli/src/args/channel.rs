@@ -89,7 +89,7 @@ pub struct ChannelInit {
     /// JSON-RPC of the hub's chain: your own node, or one that you trust to show you what happens.
     #[arg(long)]
     pub rpc: String,
-    /// An ERC-20 contract [default: the native asset]. Its `approve` for the hub's contract is yours to send before what you put in.
+    /// An ERC-20 contract [default: the native asset]. What you put in, the hub's contract is approved to take first.
     #[arg(long, default_value_t = Address::ZERO)]
     pub asset: Address,
     /// Take, settle and decline tokens only when told to.

@@ -153,6 +153,9 @@ pub struct HubDesk {
 pub struct HubDeposit {
     /// How much.
     pub amount: Wei,
+    /// The asset of it, which the contract is approved to take [default: the native one].
+    #[arg(long, default_value_t = Address::ZERO)]
+    pub asset: Address,
     /// Which hub, and how it is told.
     #[command(flatten)]
     pub desk: HubDesk,

@@ -165,7 +165,7 @@ pub async fn deploy(args: Box<HubDeploy>) -> Result<u8> {
     let sent = sender.pay(signer.address(), U256::from(args.gas_money.0.0)).await?;
     mined(&sender, &sent, "the signer's gas money").await?;
     if !args.deposit.0.is_zero() {
-        treasury::put_in(&mut sender, contract, args.deposit.0, &ui).await?;
+        treasury::put_in(&mut sender, contract, Address::ZERO, args.deposit.0, &ui).await?;
     }
     ui.say(&format!("      next: tarefa hub run --data-dir {}", home.path().display()));
     let key = home.file(TREASURY);

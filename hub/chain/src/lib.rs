@@ -23,6 +23,6 @@ pub use keys::{BadKey, Key, recover};
 pub use outbox::{Ended, Flight, Outbox};
 pub use revert::{Failure, failure};
 pub use rpc::{Fees, LOG_RANGE, Rpc, RpcFault, causes, http_client};
-pub use send::{Fate, GAS_BEHIND, SendFault, Sender, Sent};
+pub use send::{Fate, GAS_BEHIND, SendFault, Sender, Sent, taken};
 pub use view::{Head, OwnClock, View, ViewError};
 pub use watch::{News, WatchError, Watcher};

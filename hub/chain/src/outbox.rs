@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
+use tarefa_channel::Amount;
 use tarefa_channel::contract::{Call, Owner};
 
 use crate::call::transaction;
 use crate::rpc::RpcFault;
-use crate::send::{Fate, SendFault, Sender, Sent};
+use crate::send::{Fate, SendFault, Sender, Sent, taken};
 
 /// How long a transaction waits before more is offered for it: several blocks of any chain in use, a small part of the inclusion
 /// margin that deadlines are built on.
@@ -172,6 +173,28 @@ impl Outbox {
         Ok(Flight { call: name, function: call.function().to_owned(), sent })
     }
 
+    /// What has to be approved, one after the other, before a call can take what it takes of an ERC-20 asset; the call goes behind.
+    ///
+    /// # Errors
+    /// Where the account has less, or the node does not answer.
+    pub async fn approvals(&self, call: &Call) -> Result<Vec<(Address, Amount)>, SendFault> {
+        let Some((asset, amount)) = taken(call) else { return Ok(vec![]) };
+        let needed = self.sender.approvals(self.contract, asset, amount, self.waiting() == 0).await?;
+        Ok(needed.into_iter().map(|amount| (asset, amount)).collect())
+    }
+
+    /// Signs an approval, as [`Outbox::prepare`] signs a call.
+    ///
+    /// # Errors
+    /// Where it would revert, or the node does not answer.
+    pub async fn prepare_approval(
+        &self,
+        (asset, amount): (Address, Amount),
+        behind: bool,
+    ) -> Result<Flight, SendFault> {
+        self.sender.prepare_approval(self.contract, asset, amount, behind).await
+    }
+
     /// Sends what was prepared and stored.
     ///
     /// # Errors
@@ -276,7 +299,7 @@ mod tests {
     use tarefa_channel::contract::{HubWord, Signed};
     use tarefa_channel::message::{Balances, State};
     use tarefa_channel::sign::{HubSignature, Signature};
-    use tarefa_channel::{Amount, ChannelId, Seq};
+    use tarefa_channel::{ChannelId, Seq};
 
     use super::*;
 

@@ -1,5 +1,9 @@
 //! Sends calls: numbers them, prices them, and raises the price of what is not mined in time.
 
+mod approve;
+
+pub use approve::taken;
+
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
@@ -72,6 +76,18 @@ pub enum SendFault {
     /// No transaction of the contract.
     #[error("the contract has no such call")]
     NoCall,
+    /// The account has less of an ERC-20 asset than the call takes.
+    #[error("{holder} has {has} of the asset {asset}, and the call takes {needed}: send it more first")]
+    Poor {
+        /// Whose account.
+        holder: Address,
+        /// The asset.
+        asset: Address,
+        /// What it has, base units.
+        has: U256,
+        /// What the call takes, base units.
+        needed: U256,
+    },
     /// It offers as much as it may.
     #[error(
         "transaction {nonce} is not mined at {price} wei a gas, which is the ceiling: raise that, or it may be late"

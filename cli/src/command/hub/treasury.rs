@@ -64,17 +64,31 @@ impl Office {
     }
 }
 
-pub(super) async fn put_in(sender: &mut Sender, contract: Address, amount: Amount, ui: &Ui) -> Result<()> {
-    let sent = sender.call(contract, &Call::HubDeposit { asset: Address::ZERO, amount }).await?;
+pub(super) async fn put_in(
+    sender: &mut Sender,
+    contract: Address,
+    asset: Address,
+    amount: Amount,
+    ui: &Ui,
+) -> Result<()> {
+    if !asset.is_zero() {
+        for approved in sender.approvals(contract, asset, amount, true).await? {
+            let flight = sender.prepare_approval(contract, asset, approved, false).await?;
+            let sent = sender.submit(flight.sent).await?;
+            mined(sender, &sent, "the approval").await?;
+        }
+    }
+    let sent = sender.call(contract, &Call::HubDeposit { asset, amount }).await?;
     mined(sender, &sent, "the deposit").await?;
-    ui.stage("deposited", &format!("{amount} wei for the collateral of channels"), json!({ "amount": amount }));
+    let text = format!("{amount} base units for the collateral of channels");
+    ui.stage("deposited", &text, json!({ "amount": amount, "asset": asset }));
     Ok(())
 }
 
 pub async fn deposit(args: HubDeposit) -> Result<u8> {
     let mut office = Office::open(args.desk).await?;
     let contract = office.contract();
-    put_in(&mut office.sender, contract, args.amount.0, &office.ui).await?;
+    put_in(&mut office.sender, contract, args.asset, args.amount.0, &office.ui).await?;
     office.ui.done();
     Ok(0)
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use alloy_primitives::B256;
 use serde_json::json;
-use tarefa_chain::{Event, Fate};
+use tarefa_chain::{Event, Fate, Flight};
 use tarefa_channel::TokenId;
 use tarefa_channel::chain::{Chain as _, Ctx};
 use tarefa_channel::client::{Client, ClientError};
@@ -218,14 +219,24 @@ impl Daemon {
         Ok(())
     }
 
-    /// Sends a call; its name, by which its fate is known.
-    pub(super) async fn submit(&mut self, call: &Call, behind: bool) -> Result<alloy_primitives::B256, ClientFault> {
+    /// Sends a call, behind the approvals that it needs; its name, by which its fate is known.
+    pub(super) async fn submit(&mut self, call: &Call, mut behind: bool) -> Result<B256, ClientFault> {
+        for approval in self.outbox.approvals(call).await? {
+            let flight = self.outbox.prepare_approval(approval, behind).await?;
+            self.launch(flight, None).await?;
+            behind = true;
+        }
         let flight = self.outbox.prepare(call, behind).await?;
+        self.launch(flight, Some(call)).await
+    }
+
+    /// Sends what is signed, once it is stored.
+    async fn launch(&mut self, flight: Flight, call: Option<&Call>) -> Result<B256, ClientFault> {
         let name = flight.call;
         let mut all = self.outbox.flights();
         all.push(flight.clone());
         let mut client = self.client.clone();
-        if let Some(client) = &mut client {
+        if let (Some(client), Some(call)) = (&mut client, call) {
             client.sends(call);
         }
         let noted = client.as_ref().filter(|_| client != self.client);
