@@ -133,6 +133,8 @@ pub struct Daemon {
     restoring: bool,
     /// When it was asked last.
     asked_at: Option<Instant>,
+    /// Since when the newest state needs a word of another key of the hub.
+    renewing: Option<Instant>,
     /// Tokens for invoices that nobody here knows are left alone until then: they may be of before a restore.
     lenient_until: Time,
     seat: Option<Seat>,
@@ -217,6 +219,7 @@ impl Daemon {
             client,
             restoring,
             asked_at: None,
+            renewing: None,
             lenient_until,
             seat: None,
             seated: false,
@@ -353,10 +356,10 @@ impl Daemon {
         }
     }
 
-    /// The hub has said where the channel stands: the restore is over.
+    /// The hub has said where the channel stands, with a word of the key that it signs with now: the restore is over.
     fn restored(&mut self, standing: &tarefa_hub::Standing) -> Result<(), ClientFault> {
         if !self.restoring {
-            return Ok(());
+            return self.renewed(standing);
         }
         let facts = serde_json::json!({ "seq": standing.newest.as_ref().map_or(Seq::ZERO, |signed| signed.state.seq) });
         let now = self.now();
