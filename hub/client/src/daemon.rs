@@ -133,8 +133,6 @@ pub struct Daemon {
     restoring: bool,
     /// When it was asked last.
     asked_at: Option<Instant>,
-    /// Since when the newest state needs a word of another key of the hub.
-    renewing: Option<Instant>,
     /// Tokens for invoices that nobody here knows are left alone until then: they may be of before a restore.
     lenient_until: Time,
     seat: Option<Seat>,
@@ -219,7 +217,6 @@ impl Daemon {
             client,
             restoring,
             asked_at: None,
-            renewing: None,
             lenient_until,
             seat: None,
             seated: false,
@@ -356,10 +353,10 @@ impl Daemon {
         }
     }
 
-    /// The hub has said where the channel stands, with a word of the key that it signs with now: the restore is over.
+    /// The hub has said where the channel stands: the restore is over.
     fn restored(&mut self, standing: &tarefa_hub::Standing) -> Result<(), ClientFault> {
         if !self.restoring {
-            return self.renewed(standing);
+            return Ok(());
         }
         let facts = serde_json::json!({ "seq": standing.newest.as_ref().map_or(Seq::ZERO, |signed| signed.state.seq) });
         let now = self.now();

@@ -69,35 +69,14 @@ impl Daemon {
         }
         // Whoever wants to leave may, also where the hub never says how the channel stands: it can only answer with something newer.
         let leaving = fresh && self.channel()?.leaving;
-        let awaited = self.is_renewal_awaited()?;
         let leaves = |call: &Call| leaving && matches!(call, Call::Close { .. } | Call::CloseLast { .. });
         for mut calls in self.due()? {
             if !fresh || self.restoring {
                 calls.retain(|call| defends(call) || leaves(call));
             }
-            calls.retain(|call| !(awaited && matches!(call, Call::Argue { .. })));
             self.carry(&calls).await?;
         }
         Ok(())
-    }
-
-    /// Whether the hub still has time to sign the newest state with a key that is not revoked, before that state is checkpointed (rule 12).
-    fn is_renewal_awaited(&mut self) -> Result<bool, ClientFault> {
-        let needed = self.channel()?.is_to_be_renewed(&self.ctx());
-        self.renewing = if needed { self.renewing.or_else(|| Some(Instant::now())) } else { None };
-        let patience = Duration::from_secs(self.settings.deployment.terms.patience);
-        Ok(self.renewing.is_some_and(|since| since.elapsed() < patience))
-    }
-
-    /// The hub has shown the newest state, with its word of now.
-    pub(super) fn renewed(&mut self, standing: &tarefa_hub::Standing) -> Result<(), ClientFault> {
-        let (Some(shown), true) = (&standing.newest, self.renewing.is_some()) else { return Ok(()) };
-        let (now, facts) = (self.now(), json!({ "seq": shown.state.seq }));
-        let renew = |client: &mut Client, ctx: &Ctx<'_, _, _>| match client.renewed(shown, ctx) {
-            true => Ok(()),
-            false => Err(ClientError::Signature),
-        };
-        self.change(renew, |tx, _| tx.note(now, "renewed", &facts))
     }
 
     /// The channel that an event begins, finally.
@@ -130,7 +109,7 @@ impl Daemon {
             self.seat = Some(Seat::new(self.link.clone(), key, self.domain, channel, &self.tell_loop));
         }
         let asked = self.asked_at.is_some_and(|at| at.elapsed() < ASK_AGAIN);
-        if let (true, false, Some(seat)) = (self.restoring || self.renewing.is_some(), asked, &self.seat) {
+        if let (true, false, Some(seat)) = (self.restoring, asked, &self.seat) {
             self.asked_at = Some(Instant::now());
             let (desk, tell) = (seat.desk.clone(), self.tell_loop.clone());
             tokio::spawn(async move {

@@ -42,26 +42,6 @@ impl Client {
         wanted.then(|| Call::Argue { owner: self.owner, signed: newest.clone() })
     }
 
-    /// Whether the hub has announced the revocation of the key behind the newest state, and the contract does not enforce that state yet: the hub is
-    /// asked to sign it again, and only if it does not for `patience`, the state is checkpointed as [`Client::duties`] has it (rule 12). A
-    /// revocation takes effect many times later.
-    #[must_use]
-    pub fn is_to_be_renewed<C: Chain, K: Recover, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> bool {
-        let row = self.live_row(ctx).filter(|row| row.status == Status::Open);
-        let newest = row.as_ref().and_then(|row| self.newer(row));
-        newest.is_some_and(|newest| !self.is_word_trusted(newest, ctx))
-    }
-
-    /// Takes the hub's new word on the newest state, if this is that state with a word that counts; whether it is.
-    pub fn renewed<C: Chain, K: Recover, R: Rules>(&mut self, shown: &Signed, ctx: &Ctx<'_, C, K, R>) -> bool {
-        let counts = ctx.chain.is_fresh() && self.is_doubly_signed(shown, ctx);
-        let Some(signed) = self.signed.as_mut().filter(|signed| counts && signed.state == shown.state) else {
-            return false;
-        };
-        signed.hub = shown.hub.clone();
-        true
-    }
-
     fn is_word_trusted<C: Chain, K: Recover, R: Rules>(&self, signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> bool {
         use crate::contract::HubWord;
         use crate::message::Message;

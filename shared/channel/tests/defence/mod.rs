@@ -2,11 +2,11 @@
 
 use tarefa_channel::Amount;
 use tarefa_channel::client::ClientError;
-use tarefa_channel::contract::{Call, HubWord, Signed, Status};
+use tarefa_channel::contract::{Call, Status};
 use tarefa_channel::message::{Op, OpKind, TokenKind};
 use tarefa_channel::transition::TransitionError;
 
-use super::town::{NATIVE, TERMS, Town, address, hub_signs_as, owner};
+use super::town::{NATIVE, TERMS, Town, address, owner};
 
 #[test]
 fn above_a_last_state_that_the_hub_refuses_nothing_is_signed() {
@@ -99,34 +99,4 @@ fn rule_12_before_a_key_is_revoked_its_newest_state_is_checkpointed_and_its_prom
     assert_eq!(town.dutiful("bob"), ["credit"]);
     let before = town.contract.balance(address("bob"), NATIVE).0;
     assert_eq!(town.end()[1], before + 130, "thirty of his own, and what he was promised");
-}
-
-#[test]
-fn rule_12_a_state_that_the_hub_signs_again_with_another_key_needs_no_checkpoint() {
-    let mut town = Town::new();
-    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(10))], vec![]);
-    let older = town.newest("alice");
-    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(20))], vec![]);
-    town.mine("treasury", &Call::AnnounceSigner { signer: address("hub 2") }).expect("the treasury may");
-    town.mine("treasury", &Call::RevokeSigner { signer: address("hub") }).expect("the treasury may");
-    let mut alice = town.alice.clone();
-    assert!(town.ask("alice", |ctx| alice.is_to_be_renewed(ctx)));
-    let newest = town.newest("alice");
-    let signed_by = |name: &str, signed: &Signed| Signed {
-        hub: HubWord::State(hub_signs_as(name, &signed.state, &town)),
-        ..signed.clone()
-    };
-    // Neither another state, nor a word that will not count either.
-    for shown in [signed_by("hub 2", &older), signed_by("hub", &newest), signed_by("mallory", &newest)] {
-        assert!(!town.ask("alice", |ctx| alice.renewed(&shown, ctx)));
-    }
-    assert_eq!(alice, town.alice);
-    let shown = signed_by("hub 2", &newest);
-    assert!(town.ask("alice", |ctx| alice.renewed(&shown, ctx)));
-    town.alice = alice;
-    assert_eq!(town.dutiful("alice"), [""; 0]);
-    // What it has is worth something once the old key is gone.
-    town.contract.signers.remove(&address("hub"));
-    let signed = town.alice.signed.clone();
-    town.mine("alice", &Call::Close { owner: owner("alice"), signed }).expect("it counts");
 }
