@@ -69,7 +69,7 @@ impl Cheat {
         Ok(row.seq > 0 && claim > 0)
     }
 
-    /// When the redemption of a token is credited in this channel; zero where none is under way.
+    /// When the redemption of a token is credited in this channel, or was; zero where there was none.
     pub fn redeems_until(&self, token: TokenId) -> Result<u64> {
         let asked = FulgurHub::redemptionOfCall { payee: self.channel()?.0, token: token.0 };
         let found = self.runtime.block_on(self.rpc.read(self.settings.deployment.contract, &asked))?;

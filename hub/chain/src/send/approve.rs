@@ -1,4 +1,4 @@
-//! An ERC-20 asset is taken from an account by the contract, which its owner approves first: for as much as each call takes, never for more.
+//! An ERC-20 asset is taken from an account by the contract, which its owner approves first: for as much as the call takes.
 
 use alloy_primitives::{Address, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall as _, sol};

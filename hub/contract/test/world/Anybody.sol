@@ -373,17 +373,19 @@ contract Anybody is Watching {
         breaks(Family.Ends, toClient != (expected < left ? expected : left), "an end pays other than what was signed");
         outOf[id] += toClient + toHub;
         breaks(Family.Ends, outOf[id] != into[id], "a channel paid other than what went into it");
-        guaranteed(client, id, row, [toClient, toHub], left);
+        guaranteed(client, id, row, [toClient, toHub]);
     }
 
     /// The honest party has what its newest state says, whichever was enforced, and what came to it since.
-    function guaranteed(address client, bytes32 id, Channel memory row, uint256[2] memory got, uint256 left) private {
+    function guaranteed(address client, bytes32 id, Channel memory row, uint256[2] memory got) private {
         Signed[] storage states = lines[id];
         Balances memory b = states[states.length - 1].state.balances;
         if (HONEST == Honest.Alice && client == alice || HONEST == Honest.Bob && client == bob) {
             // What it redeemed beyond the hub's share it should not have counted on.
             uint256 own = uint256(b.client) + b.clientOut + row.clientIn - b.clientIn;
-            if (own > left + row.clientOut) own = left + row.clientOut;
+            uint256 credited = creditedOf[id] - acknowledgedOf[id];
+            uint256 share = uint256(b.hub) + row.hubIn - b.hubIn;
+            if (credited > share) own -= credited - share;
             breaks(Family.Guarantee, got[0] + row.clientOut < own, "a client got less than its newest state");
         }
         if (HONEST == Honest.Hub) {
