@@ -72,6 +72,8 @@ pub enum ChannelCommand {
     Cancel(OneToken),
     /// Give a token up.
     Decline(OneToken),
+    /// Several payments, withdrawals, settlements, … in one state: all of them or none.
+    Together(Together),
     /// Leave: on chain whatever the hub says, or by a last state that both sign.
     Close(Close),
     /// An encrypted backup.
@@ -233,6 +235,13 @@ pub struct Pop {
     /// A file with what `proof` has shown [default: the next one in the mailbox].
     #[arg(long)]
     pub proof: Option<PathBuf>,
+}
+
+/// `tarefa channel together`
+#[derive(Debug, ClapArgs)]
+pub struct Together {
+    /// A file with a JSON list of requests as the RPC takes them: `[{"method": "withdrawHot", "params": {"amount": "5"}}, …]`.
+    pub file: PathBuf,
 }
 
 /// `tarefa channel close`

@@ -1,9 +1,10 @@
 //! `tarefa channel`: the daemon of a channel, and what it is asked.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use alloy_primitives::Address;
 use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tarefa_chain::{Key, Rpc};
 use tarefa_channel::sign::Signer as _;
@@ -72,12 +73,10 @@ fn request(command: ChannelCommand) -> Result<Request> {
         C::Collect(one) => Request::Collect { token: TokenId(one.token) },
         C::Proof(one) => Request::SendProofOfDetachment { token: TokenId(one.token) },
         C::Pop(pop) => {
-            let read = |path: PathBuf| -> Result<_> {
-                let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                serde_json::from_slice(&bytes).with_context(|| format!("{} is no proof of detachment", path.display()))
-            };
-            Request::PopProofOfDetachment { proof: pop.proof.map(read).transpose()? }
+            let proof = pop.proof.map(|path| read(&path, "no proof of detachment"));
+            Request::PopProofOfDetachment { proof: proof.transpose()? }
         }
+        C::Together(together) => Request::Together { requests: read(&together.file, "no list of requests")? },
         C::Attach(one) => Request::AttachTokenOffChain { token: TokenId(one.token) },
         C::Settle(one) => Request::SettleOffChainOffChainTransfer { token: TokenId(one.token) },
         C::Receipt(one) => Request::RetrievePaymentReceipt { token: TokenId(one.token) },
@@ -87,6 +86,12 @@ fn request(command: ChannelCommand) -> Result<Request> {
         C::Close(close) => Request::Close { last: close.last },
         C::Init(_) | C::Run(_) | C::Pay(_) | C::Backup(_) | C::Restore(_) => bail!("not a request to the daemon"),
     })
+}
+
+/// What is in a file of JSON; `else_is` says what it is not.
+fn read<T: DeserializeOwned>(path: &Path, else_is: &str) -> Result<T> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is {else_is}", path.display()))
 }
 
 async fn init(dir: &Path, args: ChannelInit, ui: &Ui) -> Result<u8> {

@@ -104,6 +104,12 @@ impl Books {
         self.signers.get(&signer) == Some(&None)
     }
 
+    /// When the revocation of this signer takes effect; none where none is announced.
+    #[must_use]
+    pub fn revoked_from(&self, signer: Address) -> Option<Time> {
+        self.signers.get(&signer).copied().flatten()
+    }
+
     /// Adds an event of a block of this time.
     ///
     /// # Errors

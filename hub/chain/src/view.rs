@@ -217,4 +217,8 @@ impl Chain for View {
     fn trusted(&self, signer: Address) -> bool {
         self.newest.trusted(signer)
     }
+
+    fn revoked_from(&self, signer: Address) -> Option<Time> {
+        self.newest.revoked_from(signer)
+    }
 }

@@ -3,6 +3,7 @@
 
 mod chain;
 mod letters;
+mod orders;
 mod propose;
 mod request;
 mod seat;
@@ -37,7 +38,7 @@ use crate::keys::Keys;
 use crate::link::{Link, LinkFault};
 use crate::settings::Settings;
 use crate::store::{Store, Tx};
-use propose::Ordered;
+use orders::Ordered;
 use request::Reply;
 use seat::Seat;
 use wait::Waiter;

@@ -70,6 +70,26 @@ pub enum Order {
     Last,
 }
 
+impl Order {
+    /// Whether it makes a new token.
+    #[must_use]
+    pub const fn pays(&self) -> bool {
+        matches!(self, Self::Pay(_))
+    }
+
+    /// Whether it takes what was earned.
+    #[must_use]
+    pub fn attaches(&self) -> bool {
+        matches!(self, Self::Op(op) if op.kind == OpKind::Attach)
+    }
+
+    /// Whether money leaves the client's side by it.
+    #[must_use]
+    pub fn spends(&self) -> bool {
+        self.pays() || matches!(self, Self::Op(op) if op.kind == OpKind::OutClient)
+    }
+}
+
 /// Operations of one state, from several orders.
 pub struct Built {
     /// The operations.

@@ -36,6 +36,8 @@ pub trait Chain {
     fn is_fresh(&self) -> bool;
     /// Whether this is a signer of the hub whose revocation is not announced.
     fn trusted(&self, signer: Address) -> bool;
+    /// When the revocation of this signer takes effect; none where none is announced.
+    fn revoked_from(&self, signer: Address) -> Option<Time>;
 }
 
 /// Everything a machine is given besides its input: no machine asks a clock or a key store.

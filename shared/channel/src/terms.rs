@@ -157,6 +157,14 @@ impl Terms {
         self.max_token_life + 2 * self.grace + self.offline_bound()
     }
 
+    /// How long a client asks the hub to sign again what was signed by a signer whose revocation takes effect at `until`: an offline bound
+    /// after the announcement. By the chain's clock, so that it does not begin anew with each start of a client; and by then so much is left
+    /// that whoever looks once in each offline bound still checkpoints in time.
+    #[must_use]
+    pub const fn signs_again_before(&self, until: Time) -> Time {
+        until.before(self.max_token_life + 2 * self.grace)
+    }
+
     /// The earliest deadlines of a token that its payee may attach until `attach_by`: `(redeem_by, claim_by)`.
     #[must_use]
     pub const fn deadlines(&self, attach_by: Time) -> (Time, Time) {

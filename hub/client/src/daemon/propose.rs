@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use tarefa_channel::StateHash;
+use serde_json::json;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::client::{Client, ClientError};
 use tarefa_channel::contract::Signed;
 use tarefa_channel::hub::Answer;
 use tarefa_channel::message::{Op, OpKind, Token};
+use tarefa_channel::{StateHash, TokenId};
 
+use super::orders::{ORDERED, Ordered};
 use super::wait::{Until, Waiter};
-use super::{Daemon, Input, Step, Tell};
+use super::{Daemon, Input, Step};
 use crate::fault::ClientFault;
 use crate::link::LinkFault;
 use crate::order::{Built, Order, build};
@@ -36,24 +37,6 @@ const REFUSED: usize = 64;
 
 /// How long a settlement waits for a payment to ride with.
 const SETTLE_IDLE: Duration = Duration::from_secs(1);
-
-/// An order, and who waits for it.
-pub struct Ordered {
-    pub order: Order,
-    /// Whoever is told of the state, and of what besides.
-    pub tell: Option<(Tell, Value)>,
-    /// In a state of its own: with others it was refused.
-    pub alone: bool,
-    /// Until then; later nobody expects it any more.
-    pub until: Instant,
-}
-
-impl Ordered {
-    /// Whether somebody still waits for it, and not too long.
-    fn is_wanted(&self) -> bool {
-        Instant::now() < self.until && self.tell.as_ref().is_some_and(|(tell, _)| !tell.is_closed())
-    }
-}
 
 fn attaches(op: &Op) -> bool {
     op.kind == OpKind::Attach
@@ -82,8 +65,8 @@ impl Daemon {
         let (wanted, late) = std::mem::take(&mut self.orders).into_iter().partition(Ordered::is_wanted);
         self.orders = wanted;
         let full = self.room(&[]) == 0;
-        for Ordered { order, tell, .. } in late {
-            let words = if full && matches!(order, Order::Pay(_)) {
+        for Ordered { orders, tell, .. } in late {
+            let words = if full && orders.iter().any(Order::pays) {
                 let most = self.settings.deployment.terms.live_tokens;
                 format!("{most} payments are under way, as many as the hub allows: nothing was signed for this one")
             } else {
@@ -114,7 +97,9 @@ impl Daemon {
         let impatient = Instant::now() >= self.patient_until;
         let refused = self.channel()?.refused.len();
         let clears = self.clears && impatient && refused > 0;
-        if self.orders.is_empty() && wishes.is_empty() && !clears {
+        let nothing = self.orders.is_empty() && wishes.is_empty();
+        let again = nothing && impatient && self.is_to_be_signed_again()?;
+        if nothing && !clears && !again {
             return Ok(());
         }
         if refused >= REFUSED {
@@ -123,8 +108,8 @@ impl Daemon {
             }
             return Ok(());
         }
-        // A state without operations, once both have signed it, ends all that were refused before it.
-        let empties = clears || refused >= CLEARED;
+        // A state without operations, once both have signed it, ends all that were refused before it, and has a signature of now.
+        let empties = clears || again || refused >= CLEARED;
         if refused >= CLEARED && !impatient {
             return Ok(());
         }
@@ -139,10 +124,12 @@ impl Daemon {
             Ok((hash, tokens)) => {
                 let mut tokens = tokens.into_iter();
                 for (place, ordered) in taken.iter_mut().enumerate() {
-                    let token = matches!(ordered.order, Order::Pay(_)).then(|| tokens.next()).flatten();
+                    let made: Vec<TokenId> = tokens.by_ref().take(ordered.pays()).map(|token| token.id()).collect();
                     let Some((tell, mut facts)) = ordered.tell.take() else { continue };
-                    if let Some(token) = token {
-                        facts["token"] = json!(token.id());
+                    match (&*made, ordered.orders.len()) {
+                        ([], _) => {}
+                        ([token], 1) => facts["token"] = json!(token),
+                        (tokens, _) => facts["tokens"] = json!(tokens),
                     }
                     self.wait(Until::Signed(hash, place), facts, tell);
                 }
@@ -167,6 +154,11 @@ impl Daemon {
                 Err(fault)
             }
         }
+    }
+
+    /// Whether the newest state needs another signature of the hub. Looked at only where some key was revoked: most hubs never do that.
+    fn is_to_be_signed_again(&self) -> Result<bool, ClientFault> {
+        Ok(self.view().books().has_revoked() && self.channel()?.is_to_be_signed_again(&self.ctx()))
     }
 
     /// What goes into the next state, of what is wished for and ordered.
@@ -203,7 +195,7 @@ impl Daemon {
     /// Orders of the next state: as many as fit, with so many payments among them; or one that goes alone.
     fn take_orders(&mut self, mut room: usize) -> Vec<Ordered> {
         let mut fits = |ordered: &Ordered| {
-            let pays = usize::from(matches!(ordered.order, Order::Pay(_)));
+            let pays = ordered.pays();
             let fits = pays <= room;
             room -= if fits { pays } else { 0 };
             fits
@@ -211,16 +203,19 @@ impl Daemon {
         if self.orders.front().is_some_and(|first| first.alone) {
             return self.orders.pop_front_if(|first| fits(first)).into_iter().collect();
         }
-        // Half of a state's operations: the other half is for what it settles.
-        let most = tarefa_channel::limits::OPS / 2;
-        let together = self.orders.iter().take(most).take_while(|ordered| !ordered.alone).count();
+        let mut ops = 0;
+        let mut together = |ordered: &&Ordered| {
+            ops += ordered.orders.len();
+            !ordered.alone && ops <= ORDERED
+        };
+        let together = self.orders.iter().take_while(|ordered| together(ordered)).count();
         let (taken, waiting): (Vec<_>, Vec<_>) = self.orders.drain(..together).partition(fits);
         waiting.into_iter().rev().for_each(|ordered| self.orders.push_front(ordered));
         taken
     }
 
     fn sign(&mut self, taken: &[Ordered], wishes: &[Op]) -> Result<(StateHash, Vec<Token>), ClientFault> {
-        let orders: Vec<Order> = taken.iter().map(|ordered| ordered.order.clone()).collect();
+        let orders: Vec<Order> = taken.iter().flat_map(|ordered| ordered.orders.clone()).collect();
         let terms = self.settings.deployment.terms;
         let Built { ops, tokens, last } = build(&orders, self.channel()?, &terms, self.now(), &self.secret)?;
         // What is wished for comes first: it may free what is then spent.
@@ -354,11 +349,11 @@ impl Daemon {
             return Ok(());
         }
         // Which of them it refuses shows when each goes alone. Who waited for one waits for it still; who has gone waits for nothing.
-        for (place, Ordered { order, until, .. }) in ordered.into_iter().enumerate() {
+        for (place, Ordered { orders, until, .. }) in ordered.into_iter().enumerate() {
             let waits = |waiter: &Waiter| matches!(waiter.until, Until::Signed(of, at) if of == state && at == place);
             let waiter = self.waiters.iter().position(waits).map(|found| self.waiters.swap_remove(found));
             let tell = waiter.map(|waiter| (waiter.tell, waiter.facts));
-            self.orders.push_back(Ordered { order, tell, alone: true, until });
+            self.orders.push_back(Ordered { orders, tell, alone: true, until });
         }
         Ok(())
     }

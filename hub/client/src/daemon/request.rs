@@ -11,25 +11,22 @@ use tarefa_chain::abi::FulgurHub;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::client::ClientError;
 use tarefa_channel::contract::{Call, Owner, Status};
-use tarefa_channel::message::{ChannelOffer, Message as _, Op, OpKind, TokenKind, Voucher};
+use tarefa_channel::message::{ChannelOffer, Message as _, Voucher};
 use tarefa_channel::sign::{HubSignature, Signer as _};
 use tarefa_channel::transition::Side;
 use tarefa_channel::{Amount, ChannelId, Seq, TokenId};
 use tarefa_hub::{Promise, Receipt};
 
-use super::propose::Ordered;
+use super::orders::Ordered;
 use super::wait::Until;
 use super::{Daemon, Input, Tell};
 use crate::anchor::Anchor;
 use crate::fault::ClientFault;
 use crate::link::LinkFault;
-use crate::order::{Invoice, Order, Pay, voucher_key};
+use crate::order::{Invoice, Order, voucher_key};
 
 /// Seconds that a payee has to take a token, where nothing else is said.
 const LIFETIME: u64 = 300;
-
-/// Orders that wait for their state: some hundred states of them.
-const ORDERS: usize = 4096;
 
 fn lifetime() -> u64 {
     LIFETIME
@@ -173,6 +170,11 @@ pub enum Request {
         /// How much.
         amount: Amount,
     },
+    /// Several of what makes a state, in one state: all of them or none.
+    Together {
+        /// What.
+        requests: Vec<Request>,
+    },
     /// Leaves: by a last state that both sign (`last`), or on chain against anybody's will.
     Close {
         /// By a last state.
@@ -206,11 +208,11 @@ impl Daemon {
         match begun {
             Ok(Begun::Done(value)) => drop(tell.send(Ok(value))),
             Ok(Begun::Waits(until, facts)) => self.wait(until, facts, tell),
-            Ok(Begun::Ordered(order, facts)) => {
+            Ok(Begun::Ordered(orders)) => {
                 // What attaches goes by itself, see `next_state`.
-                let alone = matches!(order, Order::Op(op) if op.kind == OpKind::Attach);
+                let alone = orders.iter().any(Order::attaches);
                 let until = Instant::now() + self.pace.wait;
-                self.orders.push_back(Ordered { order, tell: Some((tell, facts)), alone, until });
+                self.orders.push_back(Ordered { orders, tell: Some((tell, json!({}))), alone, until });
             }
             Ok(Begun::Elsewhere(work)) => {
                 tokio::spawn(async move { tell.send(work.await).ok() });
@@ -224,6 +226,9 @@ impl Daemon {
     }
 
     async fn begin(&mut self, request: Request) -> Result<Begun, ClientFault> {
+        if let Some(orders) = self.orders_of(&request)? {
+            return Ok(Begun::Ordered(orders));
+        }
         match request {
             Request::Status => Ok(Begun::Done(self.status().await?)),
             Request::History => Ok(Begun::Done(json!(self.store.read(|tx| tx.history())?))),
@@ -233,26 +238,11 @@ impl Daemon {
             Request::TransferOnChainOnChain { to, amount } => {
                 self.call(&Call::Transfer { to, asset: self.settings.asset, amount }).await
             }
-            Request::DetachOffChainTokenOffChain { payee, amount, invoice, condition, metered, lifetime } => {
-                if metered && !condition.is_zero() {
-                    return Err(ClientFault::asked(
-                        "a metered payment reveals nothing: pay this invoice at once, or ask for another",
-                    ));
-                }
-                let kind = if metered { TokenKind::Metered } else { TokenKind::Off };
-                let pay = Pay { kind, payee: payee.0, value: amount, invoice, condition, lifetime };
-                self.order(Order::Pay(pay))
-            }
-            Request::DetachOffChainTokenOnChain { to, amount, lifetime } => {
-                self.order(Order::Pay(Pay::on(to, amount, lifetime)))
-            }
             Request::DetachOnChainTokenOffChain { amount, client, hub_side, from_balance } => {
                 let owner = Owner { client: client.unwrap_or_else(|| self.owner().client), asset: self.settings.asset };
                 let side = if hub_side { Side::Hub } else { Side::Client };
                 self.call(&Call::Deposit { owner, side, amount, from_balance }).await
             }
-            Request::WithdrawHot { amount } => self.order(Order::Op(Op::of(OpKind::OutClient, amount))),
-            Request::Close { last: true } => self.order(Order::Last),
             Request::Close { last: false } => {
                 let now = self.now();
                 let left = self.change(
@@ -288,18 +278,6 @@ impl Daemon {
                 Ok(Begun::Done(json!(Promise { token: paying.token.clone(), grant, hub })))
             }
             Request::PopProofOfDetachment { proof } => self.pop(proof.map(|proof| *proof)),
-            Request::AttachTokenOffChain { token } => {
-                let earning = self.channel()?.earning.get(&token).ok_or_else(|| unknown(token))?;
-                let op = Op::on(OpKind::Attach, token, earning.earned());
-                self.order(Order::Op(op))
-            }
-            Request::SettleOffChainOffChainTransfer { token } => {
-                let client = self.channel()?;
-                client.paying.get(&token).ok_or_else(|| unknown(token))?;
-                let words = "there is no receipt of it yet, and no execution or redemption that is final";
-                let op = client.settlement(token, &self.ctx()).ok_or_else(|| ClientFault::asked(words))?;
-                self.order(Order::Op(op))
-            }
             Request::RetrievePaymentReceipt { token } => self.retrieve(token),
             Request::AwaitPayment { token } => Ok(Begun::Waits(Until::Paid(token), json!({ "token": token }))),
             Request::RedeemToken { token } => {
@@ -307,8 +285,6 @@ impl Daemon {
                 let call = call.ok_or_else(|| ClientFault::asked("it cannot be redeemed (any more)"))?;
                 self.call(&call).await
             }
-            Request::CancelToken { token } => self.order(Order::Op(Op::on(OpKind::Refund, token, Amount::ZERO))),
-            Request::DeclineToken { token } => self.order(Order::Op(Op::on(OpKind::Decline, token, Amount::ZERO))),
             Request::Invoice { cap, lifetime, conditional } => self.invoice(cap, lifetime, conditional),
             Request::Voucher { token, cumulative } => self.vouch(token, cumulative),
             Request::Collect { token } => {
@@ -324,17 +300,6 @@ impl Daemon {
             }
             _ => Err(ClientFault::asked("no such request")),
         }
-    }
-
-    fn order(&self, order: Order) -> Result<Begun, ClientFault> {
-        let client = self.channel()?;
-        if client.leaving || client.is_ending() {
-            return Err(ClientError::Ended.into());
-        }
-        if self.orders.len() >= ORDERS {
-            return Err(ClientFault::asked("too many orders wait for a state already: try again later"));
-        }
-        Ok(Begun::Ordered(order, json!({})))
     }
 
     async fn call(&mut self, call: &Call) -> Result<Begun, ClientFault> {
@@ -531,7 +496,7 @@ impl Daemon {
 enum Begun {
     Done(Value),
     Waits(Until, Value),
-    Ordered(Order, Value),
+    Ordered(Vec<Order>),
     /// Needs nothing of the daemon any more.
     Elsewhere(Pin<Box<dyn Future<Output = Result<Value, ClientFault>> + Send>>),
     /// Goes on once the hub has said something: a silent one holds up nothing else.
@@ -566,7 +531,7 @@ impl Begun {
     }
 }
 
-fn unknown(token: TokenId) -> ClientFault {
+pub(super) fn unknown(token: TokenId) -> ClientFault {
     ClientFault::asked(format!("this channel has no token {token}"))
 }
 

@@ -1,13 +1,13 @@
 //! What a client must have on chain: a function of what it keeps and of what it sees, asked again at every block.
 
 use super::{Client, Earning};
-use crate::B256;
 use crate::chain::{Chain, Ctx};
-use crate::contract::{Call, Finalise, Redeem, RedemptionStatus, Row, Signed, Status, outcome};
+use crate::contract::{Call, Finalise, HubWord, Redeem, RedemptionStatus, Row, Signed, Status, outcome};
 use crate::id::{Seq, TokenId};
-use crate::message::{OpKind, Token};
+use crate::message::{Message, OpKind, Token};
 use crate::rules::{Rule, Rules};
 use crate::sign::Recover;
+use crate::{Address, B256};
 
 impl Client {
     /// The calls this channel needs now. A call is asked for again until the chain shows it; asking twice does no harm.
@@ -30,26 +30,25 @@ impl Client {
         self.signed.as_ref().filter(|signed| signed.state.seq > row.seq)
     }
 
-    /// Challenges an old state. Where the hub announces the revocation of the key behind the newest state, checkpoints that
-    /// state, so that it needs no signature any more (rule 12).
+    /// Challenges an old state. Where the hub announces the revocation of the key behind the newest state and does not sign it again,
+    /// checkpoints that state, so that it needs no signature any more (rule 12).
     fn enforce<C: Chain, K: Recover, R: Rules>(&self, row: &Row, ctx: &Ctx<'_, C, K, R>) -> Option<Call> {
         let newest = self.newer(row)?;
         let wanted = match row.status {
             Status::Closing => ctx.chain.now() < row.closes_at,
-            Status::Open => !self.is_word_trusted(newest, ctx),
+            Status::Open => has_expired(word_signer(newest, ctx), ctx),
             Status::None => false,
         };
         wanted.then(|| Call::Argue { owner: self.owner, signed: newest.clone() })
     }
 
-    fn is_word_trusted<C: Chain, K: Recover, R: Rules>(&self, signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> bool {
-        use crate::contract::HubWord;
-        use crate::message::Message;
-        let signer = match &signed.hub {
-            HubWord::State(hub) => hub.signer(ctx.domain, signed.state.digest(ctx.domain), ctx.keys),
-            HubWord::Grant(grant, hub) => hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys),
-        };
-        signer.is_some_and(|signer| ctx.chain.trusted(signer))
+    /// Whether the newest state needs another signature of the hub: the revocation of the key behind it is announced, and the contract does
+    /// not enforce that state (rule 12). Any newer state brings it, also one that does nothing.
+    #[must_use]
+    pub fn is_to_be_signed_again<C: Chain, K: Recover, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> bool {
+        let row = self.live_row(ctx).filter(|row| row.status == Status::Open && !self.leaving && !self.is_last());
+        let signer = row.and_then(|row| word_signer(self.newer(&row)?, ctx));
+        signer.is_some_and(|signer| ctx.chain.revoked_from(signer).is_some())
     }
 
     /// Closes the channel: because the user wants to, or because the hub is silent and more is at stake than the redemption of
@@ -81,8 +80,7 @@ impl Client {
         // Not while there is time to attach it, nor while its attach is under way, for as long as the hub may take to answer.
         let proposed = self.half.as_ref().is_some_and(|half| half.proposal.state.ops.iter().any(|op| op.token == id.0));
         let waits = proposed || now.after(ctx.terms.inclusion) < token.attach_by;
-        let signer = self.grant_signer(earning, ctx);
-        let revoked = !signer.is_some_and(|signer| ctx.chain.trusted(signer));
+        let revoked = has_expired(self.grant_signer(earning, ctx), ctx);
         let silent = self.is_hub_silent(ctx);
         // One that is under way (sent while the hub was silent) is raised at once by a voucher that came before it was seen: it would be
         // credited with less.
@@ -132,8 +130,7 @@ impl Client {
         &self,
         earning: &Earning,
         ctx: &Ctx<'_, C, K, R>,
-    ) -> Option<crate::Address> {
-        use crate::message::Message;
+    ) -> Option<Address> {
         earning.hub.signer(ctx.domain, earning.grant.digest(ctx.domain), ctx.keys)
     }
 
@@ -165,5 +162,23 @@ impl Client {
             return None;
         }
         Some(Call::Finalise(Box::new(Finalise { owner: self.owner, enforced: chain.enforced(self.owner), tokens })))
+    }
+}
+
+/// Who has signed a state for the hub.
+fn word_signer<C, K: Recover, R>(signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> Option<Address> {
+    match &signed.hub {
+        HubWord::State(hub) => hub.signer(ctx.domain, signed.state.digest(ctx.domain), ctx.keys),
+        HubWord::Grant(grant, hub) => hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys),
+    }
+}
+
+/// Whether a signature of this signer is not waited with any more: it never was the hub's, or its revocation is announced and the hub has had
+/// its time to sign again, be it by a state that attaches (rule 12).
+fn has_expired<C: Chain, K, R>(signer: Option<Address>, ctx: &Ctx<'_, C, K, R>) -> bool {
+    let until = signer.and_then(|signer| ctx.chain.revoked_from(signer));
+    match until {
+        Some(until) => ctx.chain.now() >= ctx.terms.signs_again_before(until),
+        None => !signer.is_some_and(|signer| ctx.chain.trusted(signer)),
     }
 }

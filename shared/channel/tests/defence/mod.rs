@@ -3,7 +3,7 @@
 use tarefa_channel::Amount;
 use tarefa_channel::client::ClientError;
 use tarefa_channel::contract::{Call, Status};
-use tarefa_channel::message::{Op, OpKind, TokenKind};
+use tarefa_channel::message::{Op, OpKind, Token, TokenKind};
 use tarefa_channel::transition::TransitionError;
 
 use super::town::{NATIVE, TERMS, Town, address, owner};
@@ -81,22 +81,84 @@ fn who_was_away_gives_the_hub_its_time_again_but_not_the_time_to_redeem() {
     assert_eq!(town.dutiful("bob"), ["redeemToken"]);
 }
 
-#[test]
-fn rule_12_before_a_key_is_revoked_its_newest_state_is_checkpointed_and_its_promises_redeemed() {
+/// Alice and Bob have states, and Bob a promise, that only the hub's old key has signed; its revocation is announced.
+fn announced() -> (Town, Token) {
     let mut town = Town::new();
-    let token = town.token(TokenKind::Off, 100);
     town.step("bob", vec![Op::of(OpKind::OutClient, Amount(10))], vec![]);
+    // It can be attached for longer than the hub has time to sign again.
+    let attach_by = town.now.after(2 * TERMS.offline_bound());
+    let (redeem_by, claim_by) = TERMS.deadlines(attach_by);
+    let token = Token { attach_by, redeem_by, claim_by, ..town.token(TokenKind::Off, 100) };
     town.pay(&token);
-    assert_eq!(town.dutiful("bob"), [""; 0], "there is no reason yet");
+    for who in ["alice", "bob"] {
+        let client = town.client(who);
+        assert!(!town.ask(who, |ctx| client.is_to_be_signed_again(ctx)) && town.dutiful(who).is_empty(), "{who}");
+    }
     town.mine("treasury", &Call::AnnounceSigner { signer: address("hub 2") }).expect("the treasury may");
     town.mine("treasury", &Call::RevokeSigner { signer: address("hub") }).expect("the treasury may");
+    (town, token)
+}
+
+#[test]
+fn rule_12_what_the_hub_does_not_sign_again_is_checkpointed_and_redeemed_before_its_key_is_revoked() {
+    let (mut town, _) = announced();
+    // Alice asks and is not answered, Bob is away: the hub has an offline bound, and that does not begin anew for who comes late.
+    town.propose("alice", vec![], vec![]);
+    let over = town.now.after(TERMS.offline_bound());
+    town.now = over.before(1);
+    for who in ["alice", "bob"] {
+        let client = town.client(who);
+        assert!(town.ask(who, |ctx| client.is_to_be_signed_again(ctx)), "{who}");
+        assert_eq!(town.dutiful(who), [""; 0], "{who}: nothing is at stake but the signature");
+    }
+    town.now = over;
     assert_eq!(town.dutiful("bob"), ["argueClosure", "redeemToken"]);
     assert_eq!(town.contract.row(owner("bob")).seq, town.bob.seq());
     assert_eq!(town.dutiful("alice"), ["argueClosure"]);
+    let bob = town.client("bob");
+    assert!(!town.ask("bob", |ctx| bob.is_to_be_signed_again(ctx)), "what is enforced needs no signature");
     // The key is gone; nobody needs it any more.
     town.contract.signers.remove(&address("hub"));
     town.now = town.now.after(TERMS.grace);
     assert_eq!(town.dutiful("bob"), ["credit"]);
     let before = town.contract.balance(address("bob"), NATIVE).0;
     assert_eq!(town.end()[1], before + 130, "thirty of his own, and what he was promised");
+}
+
+#[test]
+fn rule_12_a_state_that_the_hub_signs_with_another_key_needs_no_checkpoint() {
+    let (mut town, token) = announced();
+    for (who, ops) in [("alice", vec![]), ("bob", vec![Op::on(OpKind::Attach, token.id(), Amount(100))])] {
+        let proposal = town.propose(who, ops, vec![]);
+        let mut client = town.client(who);
+        let old = town.hub(&proposal).expect("it signs what is asked");
+        assert_eq!(town.ask(who, |ctx| client.answered(&old, ctx)), Err(ClientError::Signature), "that key again");
+        // Asked again, the same replica or another signs the same state with the key of now.
+        let answer = town.hub_with("hub 2", &proposal).expect("the hub signs");
+        town.answered(who, &answer);
+        let client = town.client(who);
+        assert!(!town.ask(who, |ctx| client.is_to_be_signed_again(ctx)), "{who}");
+    }
+    town.now = town.now.after(TERMS.revocation_delay());
+    town.contract.signers.remove(&address("hub"));
+    for who in ["alice", "bob"] {
+        assert_eq!(town.dutiful(who), [""; 0], "{who}");
+        let signed = town.client(who).signed;
+        town.mine(who, &Call::Close { owner: owner(who), signed }).expect("it counts without the old key");
+    }
+}
+
+#[test]
+fn rule_12_what_an_on_token_needs_on_chain_does_not_wait_for_another_signature() {
+    let mut town = Town::new();
+    let token = town.token(TokenKind::On, 100);
+    town.detach(&token);
+    town.step("alice", vec![Op::of(OpKind::OutClient, Amount(10))], vec![]);
+    town.mine("treasury", &Call::RevokeSigner { signer: address("hub") }).expect("the treasury may");
+    assert_eq!(town.dutiful("alice"), [""; 0]);
+    let alice = town.client("alice");
+    let calls = town.ask("alice", |ctx| alice.execution(token.id(), ctx));
+    assert_eq!(calls.iter().map(Call::function).collect::<Vec<_>>(), ["argueClosure", "attachToken(token)"]);
+    calls.iter().for_each(|call| town.mine("alice", call).expect("in time, with the old key"));
+    assert_eq!(town.balance("carol"), 100);
 }

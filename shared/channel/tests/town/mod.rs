@@ -137,6 +137,9 @@ impl Chain for Town {
     fn trusted(&self, signer: Address) -> bool {
         self.contract.signers.get(&signer) == Some(&None)
     }
+    fn revoked_from(&self, signer: Address) -> Option<Time> {
+        self.contract.signers.get(&signer).copied().flatten()
+    }
 }
 
 impl Rows for Town {
@@ -220,7 +223,12 @@ impl Town {
 
     /// The hub decides a proposal and stores what it says.
     pub fn hub(&mut self, proposal: &Proposal) -> Result<Answer, Refusal> {
-        let Accepted { channels, tokens, invoices, answer } = self.ask("hub", |ctx| propose(self, proposal, ctx))?;
+        self.hub_with("hub", proposal)
+    }
+
+    /// The same for a hub that signs with the key of this name.
+    pub fn hub_with(&mut self, signer: &str, proposal: &Proposal) -> Result<Answer, Refusal> {
+        let Accepted { channels, tokens, invoices, answer } = self.ask(signer, |ctx| propose(self, proposal, ctx))?;
         self.channels.extend(channels.into_iter().map(|row| (row.id, row)));
         self.tokens.extend(tokens.into_iter().map(|row| (row.id(), row)));
         for (payee, name, token) in invoices {

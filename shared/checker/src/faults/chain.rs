@@ -190,4 +190,8 @@ impl View for Seen<'_> {
     fn trusted(&self, signer: Address) -> bool {
         self.newest().contract.signers.get(&signer) == Some(&None)
     }
+
+    fn revoked_from(&self, signer: Address) -> Option<Time> {
+        self.newest().contract.signers.get(&signer).copied().flatten()
+    }
 }

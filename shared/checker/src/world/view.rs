@@ -74,4 +74,8 @@ impl Chain for View<'_> {
     fn trusted(&self, signer: Address) -> bool {
         self.world.contract.signers.get(&signer) == Some(&None)
     }
+
+    fn revoked_from(&self, signer: Address) -> Option<Time> {
+        self.world.contract.signers.get(&signer).copied().flatten()
+    }
 }

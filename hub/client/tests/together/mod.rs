@@ -1,0 +1,67 @@
+//! Several operations that one request names.
+
+use super::*;
+
+fn names(requests: &[&Request]) -> Request {
+    Request::Together { requests: requests.iter().map(|request| (*request).clone()).collect() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_request_names_is_one_state() {
+    let town = open_town().await;
+    let seq = async |who| town.ask(who, Request::Status).await.expect("it answers")["channel"]["seq"].clone();
+    let (first, second) = (invoiced(&town, 1000, false).await, invoiced(&town, 2000, true).await);
+    let out = Request::WithdrawHot { amount: Amount(500) };
+    let before = seq("alice").await.as_u64().expect("a number");
+    let said = town.ask("alice", names(&[&first, &out, &second])).await.expect("the hub signs it");
+    assert_eq!(said["seq"], json!(before + 1), "{said}");
+    let tokens: Vec<TokenId> = serde_json::from_value(said["tokens"].clone()).expect("both");
+    assert_eq!(tokens.len(), 2);
+    let history = town.ask("alice", Request::History).await.expect("it reads");
+    let proposed = history.as_array().expect("entries").iter().filter(|entry| entry["what"] == "proposed");
+    let ops = proposed.map(|entry| entry["facts"]["state"]["ops"].as_array().expect("operations").len());
+    assert!(ops.clone().any(|ops| ops >= 3), "{:?}", ops.collect::<Vec<_>>());
+    // The tokens are told in the order of the requests.
+    town.ask("alice", Request::AwaitPayment { token: tokens[0] }).await.expect("it arrives");
+    let vouch = Request::Voucher { token: tokens[1], cumulative: Amount(7) };
+    town.ask("alice", vouch).await.expect("this one is metered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_what_one_request_names_nothing_is_done_where_one_cannot_be() {
+    let town = open_town().await;
+    let out = Request::WithdrawHot { amount: Amount(500) };
+    let vain = in_vain(9);
+    let refused = town.ask("alice", names(&[&out, &vain])).await.expect_err("nobody has asked for that money");
+    assert!(refused.to_string().contains("the hub refuses"), "{refused}");
+    let too_much = Request::WithdrawHot { amount: Amount(1_000_000) };
+    town.ask("alice", names(&[&out, &too_much])).await.expect_err("she has less");
+    town.until("alice", "what was refused is over", |status| status["channel"]["refused"] == 0).await;
+    let status = town.ask("alice", Request::Status).await.expect("it answers");
+    assert_eq!((&status["channel"]["clientOut"], &status["channel"]["client"]), (&json!("0"), &json!("100000")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_go_together_is_said_before_anything_is_signed() {
+    let town = open_town().await;
+    let out = Request::WithdrawHot { amount: Amount(5) };
+    let metered = invoiced(&town, 100, true).await;
+    let refusals = [
+        (names(&[]), "0 requests together"),
+        (names(&[&out; 33]), "33 requests together"),
+        (names(&[&out, &Request::Status]), "request 1 makes no state"),
+        (names(&[&names(&[&out])]), "request 0 makes no state"),
+        (
+            names(&[&Request::AttachTokenOffChain { token: TokenId(B256::ZERO) }]),
+            "request 0: this channel has no token",
+        ),
+        (names(&[&metered; LIVE + 1]), "9 payments together: the hub allows 8"),
+        (names(&[&Request::Close { last: true }, &out]), "does not go together with what spends"),
+    ];
+    for (request, words) in refusals {
+        let said = town.ask("alice", request).await.expect_err(words).to_string();
+        assert!(said.contains(words), "{said}");
+    }
+    let status = town.ask("alice", Request::Status).await.expect("it answers");
+    assert_eq!((&status["channel"]["seq"], &status["channel"]["underWay"]), (&json!(0), &json!(false)));
+}
