@@ -14,7 +14,7 @@ pub mod wallet;
 
 use anyhow::Result;
 
-use crate::args::{Args, Bench, Command, Executor, Hub, Market, Task, Testnet, Wallet};
+use crate::args::{Args, Bench, Channel, ChannelCommand, Command, Executor, Hub, Market, Task, Testnet, Wallet};
 
 /// Exit status when tarefa itself failed.
 pub const FAILED: u8 = 125;
@@ -24,8 +24,10 @@ pub const UNANSWERED: u8 = 127;
 /// Runs a command to its exit status.
 pub fn run(args: Args) -> Result<u8> {
     let mut runtime = match &args.command {
-        // A request of the hub is too short to be handed from thread to thread: waking another one costs more than the work.
-        Command::Hub(Hub::Run(_)) => tokio::runtime::Builder::new_current_thread(),
+        // A request of a hub or a channel is too short to be handed from thread to thread: waking another one costs more than the work.
+        Command::Hub(Hub::Run(_)) | Command::Channel(Channel { command: ChannelCommand::Run(_), .. }) => {
+            tokio::runtime::Builder::new_current_thread()
+        }
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build()?;

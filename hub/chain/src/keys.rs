@@ -1,11 +1,25 @@
 //! Keys of hub and clients: libsecp256k1, with the rules of the contract's ECDSA library.
 
+use std::sync::LazyLock;
+
 use alloy_primitives::{Address, B256};
 use secp256k1::ecdsa::{self, RecoverableSignature, RecoveryId};
-use secp256k1::{Message, PublicKey, SecretKey};
+use secp256k1::{All, Message, PublicKey, Secp256k1, SecretKey};
 use tarefa_channel::id::Digest;
 use tarefa_channel::sign::{Recover, Signature, Signer};
 use zeroize::Zeroize as _;
+
+/// Blinded once for the process, with bytes of the operating system: the arithmetic is of constant time also without, so where there are
+/// none nothing is given away.
+static SECP: LazyLock<Secp256k1<All>> = LazyLock::new(|| {
+    let mut context = Secp256k1::new();
+    let mut seed = [0; 32];
+    if getrandom::fill(&mut seed).is_ok() {
+        context.seeded_randomize(&seed);
+    }
+    seed.zeroize();
+    context
+});
 
 /// Zero, or not below the order of the curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,10 +52,10 @@ impl Key {
     /// # Errors
     /// Where they are no key.
     pub fn new(mut bytes: [u8; 32]) -> Result<Self, BadKey> {
-        let secret = SecretKey::from_secret_bytes(bytes).map_err(|_| BadKey);
+        let secret = SecretKey::from_byte_array(bytes).map_err(|_| BadKey);
         bytes.zeroize();
         let secret = secret?;
-        let public = PublicKey::from_secret_key(&secret);
+        let public = PublicKey::from_secret_key(&SECP, &secret);
         Ok(Self { secret, public, address: address(&public) })
     }
 
@@ -52,14 +66,14 @@ impl Key {
         compact[32] &= 0x7f;
         let message = Message::from_digest(digest.0.0);
         ecdsa::Signature::from_compact(&compact)
-            .is_ok_and(|signature| ecdsa::verify(&signature, message, &self.public).is_ok())
+            .is_ok_and(|signature| SECP.verify_ecdsa(message, &signature, &self.public).is_ok())
     }
 
     /// The signature of a hash, `r`, `s` (low) and the parity of `y`: what a transaction carries.
     #[must_use]
     pub fn sign_hash(&self, hash: B256) -> ([u8; 64], bool) {
         let message = Message::from_digest(hash.0);
-        let (id, compact) = RecoverableSignature::sign_ecdsa_recoverable(message, &self.secret).serialize_compact();
+        let (id, compact) = SECP.sign_ecdsa_recoverable(message, &self.secret).serialize_compact();
         (compact, id == RecoveryId::One)
     }
 }
@@ -102,5 +116,5 @@ pub fn recover(digest: Digest, signature: &Signature) -> Option<Address> {
     if normal != recoverable.to_standard() {
         return None;
     }
-    recoverable.recover_ecdsa(Message::from_digest(digest.0.0)).ok().map(|key| address(&key))
+    SECP.recover_ecdsa(Message::from_digest(digest.0.0), &recoverable).ok().map(|key| address(&key))
 }

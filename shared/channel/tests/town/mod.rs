@@ -1,9 +1,10 @@
 //! A small town: Alice, Bob, Carol, a hub and a contract, with real signatures.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use secp256k1::SecretKey;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::{All, Secp256k1, SecretKey};
 use tarefa_channel::chain::{Chain, Ctx};
 use tarefa_channel::client::{Attached, Client};
 use tarefa_channel::contract::{Call, Contract, Env, Owner, Redemption, RedemptionStatus, Revert, Row, Signed, Status};
@@ -15,13 +16,15 @@ use tarefa_channel::sign::{HubSignature, Recover, Signature, Signer};
 use tarefa_channel::terms::Terms;
 use tarefa_channel::{Address, Amount, B256, ChannelId, Seq, Time, TokenId};
 
+static SECP: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
+
 /// libsecp256k1 with the rules of the contract's ECDSA library.
 #[derive(Clone)]
 pub struct Key(pub SecretKey);
 
 pub fn key(name: &str) -> Key {
     let hash = alloy_primitives::keccak256(format!("key of {name}"));
-    Key(SecretKey::from_secret_bytes(hash.0).expect("a valid key"))
+    Key(SecretKey::from_byte_array(hash.0).expect("a valid key"))
 }
 
 pub fn address(name: &str) -> Address {
@@ -30,13 +33,13 @@ pub fn address(name: &str) -> Address {
 
 impl Signer for Key {
     fn address(&self) -> Address {
-        let public = secp256k1::PublicKey::from_secret_key(&self.0);
+        let public = self.0.public_key(&SECP);
         Address::from_raw_public_key(&public.serialize_uncompressed()[1..])
     }
 
     fn sign(&self, digest: Digest) -> Signature {
         let message = secp256k1::Message::from_digest(digest.0.0);
-        let (id, mut compact) = RecoverableSignature::sign_ecdsa_recoverable(message, &self.0).serialize_compact();
+        let (id, mut compact) = SECP.sign_ecdsa_recoverable(message, &self.0).serialize_compact();
         if id == RecoveryId::One {
             compact[32] |= 0x80;
         }
@@ -61,7 +64,7 @@ pub fn recover(digest: Digest, signature: &Signature) -> Option<Address> {
     if normal != recoverable.to_standard() {
         return None;
     }
-    let key = recoverable.recover_ecdsa(secp256k1::Message::from_digest(digest.0.0)).ok()?;
+    let key = SECP.recover_ecdsa(secp256k1::Message::from_digest(digest.0.0), &recoverable).ok()?;
     Some(Address::from_raw_public_key(&key.serialize_uncompressed()[1..]))
 }
 

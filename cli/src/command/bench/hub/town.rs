@@ -11,8 +11,9 @@ use tarefa_channel::contract::Owner;
 use tarefa_channel::hub::HubChannel;
 use tarefa_channel::sign::Signer as _;
 use tarefa_channel::{Amount, ChannelId};
-use tarefa_client::{Daemon, Door, Link, Pace, Request, Settings, Store};
-use tokio::sync::mpsc::unbounded_channel;
+use tarefa_client::{ClientFault, Daemon, Door, Link, Pace, Request, Settings, Step, Store};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::report::Reading;
@@ -314,19 +315,10 @@ async fn clients(
     let (tell, told) = unbounded_channel();
     let mut all = vec![];
     for place in 0..count {
-        let (mut daemon, client) = client(args, node, hubs, base, role, place).await?;
-        if place == 0 && args.profile {
-            daemon.tell_steps(tell.clone());
-        }
-        let name = role.to_owned();
-        tokio::spawn(async move {
-            if let Err(fault) = daemon.run(std::future::pending()).await {
-                tracing::error!(%fault, name, place, "a client of the measurement");
-            }
-        });
-        all.push(client);
+        let steps = (place == 0 && args.profile).then(|| tell.clone());
+        all.push(client(args, node, hubs, base, role, place, steps).await?);
     }
-    Ok((all, told))
+    Ok((all, Told::new(told)))
 }
 
 async fn client(
@@ -336,7 +328,8 @@ async fn client(
     base: &Path,
     role: &str,
     place: usize,
-) -> Result<(Daemon, Client)> {
+    steps: Option<UnboundedSender<(Step, Instant)>>,
+) -> Result<Client> {
     let secret = Zeroizing::new(keccak256(format!("{role} {place} of a measurement")).0);
     dev_money(node, Key::new(*secret)?.address(), PURSE).await?;
     // Replicas share the clients.
@@ -361,6 +354,33 @@ async fn client(
         wait: Duration::from_secs(60),
         delay: Duration::from_millis(args.delay_ms),
     };
-    let (daemon, door) = Daemon::new(settings, secret, store, pace).await?;
-    Ok((daemon, Client { door }))
+    let door = start(format!("{role} {place}"), async move {
+        let (mut daemon, door) = Daemon::new(settings, secret, store, pace).await?;
+        if let Some(steps) = steps {
+            daemon.tell_steps(steps);
+        }
+        Ok((daemon, door))
+    });
+    Ok(Client { door: door.await? })
+}
+
+/// A daemon in a thread of its own, as `tarefa channel run` has it in a process of its own; the way to it.
+async fn start(
+    name: String,
+    opened: impl Future<Output = Result<(Daemon, Door), ClientFault>> + Send + 'static,
+) -> Result<Door> {
+    let (tell, told) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = async move {
+        let (daemon, door) = match opened.await {
+            Ok(opened) => opened,
+            Err(fault) => return drop(tell.send(Err(fault))),
+        };
+        tell.send(Ok(door)).ok();
+        if let Err(fault) = daemon.run(std::future::pending()).await {
+            tracing::error!(%fault, "a client of the measurement");
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(move || runtime.block_on(run))?;
+    Ok(told.await.context("a client has ended")??)
 }
