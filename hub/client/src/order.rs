@@ -83,10 +83,11 @@ impl Order {
         matches!(self, Self::Op(op) if op.kind == OpKind::Attach)
     }
 
-    /// Whether money leaves the client's side by it.
+    /// Whether it may be in a state that is kept where the hub refuses it: what can be redeemed or settled elsewhere, and the end.
     #[must_use]
-    pub fn spends(&self) -> bool {
-        self.pays() || matches!(self, Self::Op(op) if op.kind == OpKind::OutClient)
+    pub fn may_be_kept(&self) -> bool {
+        let redeemable = |kind| matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle);
+        *self == Self::Last || matches!(self, Self::Op(op) if redeemable(op.kind))
     }
 }
 

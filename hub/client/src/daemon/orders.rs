@@ -81,10 +81,12 @@ impl Daemon {
             let words = format!("{pays} payments together: the hub allows {most} under way");
             return Err(ClientFault::Asked(words));
         }
-        // A refused state that attaches, or is the last, is kept and may still be signed: what is spent in it would be neither spent nor free.
+        // A refused state that attaches, or is the last, is kept and may still be signed: what is spent in it would be neither spent nor free,
+        // and what can only be had of the hub would close the channel.
         let kept = orders.iter().any(|order| order.attaches() || *order == Order::Last);
-        if kept && orders.iter().any(Order::spends) {
-            return Err(ClientFault::asked("what attaches or ends the channel does not go together with what spends"));
+        if kept && !orders.iter().all(Order::may_be_kept) {
+            let words = "what attaches or ends the channel goes together with attaches, declines and settlements only";
+            return Err(ClientFault::asked(words));
         }
         Ok(orders)
     }

@@ -98,7 +98,8 @@ impl Daemon {
         let refused = self.channel()?.refused.len();
         let clears = self.clears && impatient && refused > 0;
         let nothing = self.orders.is_empty() && wishes.is_empty();
-        let again = nothing && impatient && self.is_to_be_signed_again()?;
+        // A hub that refuses even that has its state checkpointed: more refused states would only stand in the way later.
+        let again = nothing && impatient && refused < CLEARED && self.is_to_be_signed_again()?;
         if nothing && !clears && !again {
             return Ok(());
         }

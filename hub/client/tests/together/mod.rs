@@ -45,6 +45,7 @@ async fn of_what_one_request_names_nothing_is_done_where_one_cannot_be() {
 async fn what_cannot_go_together_is_said_before_anything_is_signed() {
     let town = open_town().await;
     let out = Request::WithdrawHot { amount: Amount(5) };
+    let cancel = Request::CancelToken { token: TokenId(B256::ZERO) };
     let metered = invoiced(&town, 100, true).await;
     let refusals = [
         (names(&[]), "0 requests together"),
@@ -56,7 +57,11 @@ async fn what_cannot_go_together_is_said_before_anything_is_signed() {
             "request 0: this channel has no token",
         ),
         (names(&[&metered; LIVE + 1]), "9 payments together: the hub allows 8"),
-        (names(&[&Request::Close { last: true }, &out]), "does not go together with what spends"),
+        (names(&[&Request::Close { last: true }, &out]), "goes together with attaches, declines and settlements only"),
+        (
+            names(&[&Request::Close { last: true }, &cancel]),
+            "goes together with attaches, declines and settlements only",
+        ),
     ];
     for (request, words) in refusals {
         let said = town.ask("alice", request).await.expect_err(words).to_string();
