@@ -118,7 +118,7 @@ fn limited(hub: &Hub) -> Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::Store(_) | Self::Blind => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Blind | Self::Key => StatusCode::SERVICE_UNAVAILABLE,
             Self::Login | Self::Session => StatusCode::UNAUTHORIZED,
             Self::Unknown(_) => StatusCode::NOT_FOUND,
             Self::Open => StatusCode::CONFLICT,

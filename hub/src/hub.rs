@@ -97,6 +97,9 @@ pub enum Fault {
     /// The hub does not see its chain.
     #[error("the hub does not see the chain at present: try again")]
     Blind,
+    /// The key of this process is not announced, or its revocation is: no client would take what it signs (rule 12).
+    #[error("the key of this replica is not, or not any more, one of the hub's: ask another replica")]
+    Key,
     /// Not who it says, or too late.
     #[error("not signed by the channel's client within the last minute: set the clock and log in again")]
     Login,
@@ -239,25 +242,33 @@ impl Hub {
         self.metrics.text(&now)
     }
 
-    /// Whether it can decide anything: its view is fresh and its store answers.
-    ///
-    /// # Errors
-    /// Which of the two it lacks.
-    pub async fn health(&self) -> Result<(), Fault> {
-        if !self.view().is_fresh() {
+    /// What it sees, where something can be signed on that.
+    fn signs_on(&self) -> Result<Arc<View>, Fault> {
+        let view = self.view();
+        if !view.is_fresh() {
             return Err(Fault::Blind);
         }
+        if view.trusted(self.key().address()) { Ok(view) } else { Err(Fault::Key) }
+    }
+
+    /// Whether it can decide anything: its view is fresh, its key counts and its store answers.
+    ///
+    /// # Errors
+    /// Which of them it lacks.
+    pub async fn health(&self) -> Result<(), Fault> {
+        self.signs_on()?;
         Ok(self.store.read(|_| Ok(())).await?)
     }
 
     /// `/sendPropose`.
     ///
     /// # Errors
-    /// Where the store fails: then no signature leaves.
+    /// Where the store fails, the chain is not seen, or this key does not count: then no signature leaves.
     pub async fn propose(&self, proposal: Proposal) -> Result<Result<Answer, Refused>, Fault> {
         let begun = Instant::now();
         let (channel, seq) = (proposal.state.channel, proposal.state.seq);
-        let (view, domain, terms, keys) = (self.view(), self.domain, self.deployment.terms, Arc::clone(&self.keys));
+        let (view, domain, terms, keys) =
+            (self.signs_on()?, self.domain, self.deployment.terms, Arc::clone(&self.keys));
         let signer: HubKey = Arc::clone(&self.keys) as HubKey;
         let work = move |book: &Book<'_>| {
             let ctx = Ctx { chain: &*view, keys: &*keys, terms: &terms, domain: &domain, rules: Every };
@@ -298,12 +309,9 @@ impl Hub {
     /// An offer to open a channel.
     ///
     /// # Errors
-    /// Where there is one already, or the hub does not see the chain.
+    /// Where there is one already, the hub does not see the chain, or this key does not count.
     pub fn offer(&self, asked: &Opening) -> Result<(ChannelOffer, HubSignature), Fault> {
-        let view = self.view();
-        if !view.is_fresh() {
-            return Err(Fault::Blind);
-        }
+        let view = self.signs_on()?;
         let row = view.row(Owner { client: asked.client, asset: asked.asset });
         if row.status != Status::None {
             return Err(Fault::Open);

@@ -45,8 +45,8 @@ pub enum ClientFault {
     #[error("{0}")]
     Asked(String),
     /// It takes longer than whoever asks waits.
-    #[error("{0}; it goes on, ask for `status`")]
-    Late(String),
+    #[error("it takes longer than this request waits; it goes on, ask for `status`")]
+    Late,
     /// The daemon ends.
     #[error("the channel's daemon ends")]
     Closed,

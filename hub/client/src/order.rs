@@ -77,13 +77,13 @@ impl Order {
         matches!(self, Self::Pay(_))
     }
 
-    /// Whether it takes what was earned.
+    /// Whether a state with it is kept where the hub refuses it: it takes what was earned, or ends the channel.
     #[must_use]
-    pub fn attaches(&self) -> bool {
-        matches!(self, Self::Op(op) if op.kind == OpKind::Attach)
+    pub fn is_kept(&self) -> bool {
+        *self == Self::Last || matches!(self, Self::Op(op) if op.kind == OpKind::Attach)
     }
 
-    /// Whether it may be in a state that is kept where the hub refuses it: what can be redeemed or settled elsewhere, and the end.
+    /// Whether it may be in a state that is kept: what can be redeemed or settled elsewhere, and the end.
     #[must_use]
     pub fn may_be_kept(&self) -> bool {
         let redeemable = |kind| matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle);
@@ -118,7 +118,7 @@ const fn room(kind: TokenKind, terms: &Terms) -> u64 {
     match kind {
         TokenKind::Off | TokenKind::On => terms.inclusion + 1,
         // It is attached early enough to hear the hub refuse it, and to redeem it then.
-        TokenKind::Metered => terms.patience + terms.inclusion + 1 + terms.margin() + 1,
+        TokenKind::Metered => terms.ask() + terms.margin() + 1,
     }
 }
 

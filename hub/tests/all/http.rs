@@ -8,9 +8,7 @@ use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
 use tarefa_chain::Event;
 use tarefa_channel::client::Attached;
-use tarefa_channel::contract::HubWord;
 use tarefa_channel::hub::{Answer, Proposal};
-use tarefa_channel::id::Digest;
 use tarefa_channel::message::{ChannelOffer, Message as _, Op, OpKind, Token};
 use tarefa_channel::sign::{HubSignature, Signer as _};
 use tarefa_channel::{Amount, Time};
@@ -315,14 +313,12 @@ async fn what_a_revoked_key_has_signed_is_shown_with_a_word_of_the_new_one() {
     let deployment = served.hub.deployment().clone();
     let policy = Policy { collateral: Amount(500), opening_fee: Amount(21) };
     let store = served.hub.store().clone();
-    let hub = Hub::new(store, key("hub 2"), deployment, policy, view(), [8; 32]).await.expect("it begins");
+    let announced = Event::SignerAnnounced { signer: key("hub 2").address() };
+    let revoked = Event::SignerRevoked { signer: key("hub").address(), until: Time(90_000) };
+    let both = view_after(vec![announced.clone()]);
+    let hub = Hub::new(store, key("hub 2"), deployment, policy, both, [8; 32]).await.expect("it begins");
     let eyes = key("alice");
     let ctx = served.town.ctx(&eyes);
-    let signer = |word: &HubWord, digest: Digest| match word {
-        HubWord::State(hub) => hub.signer(ctx.domain, digest, ctx.keys),
-        HubWord::Grant(grant, hub) => hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys),
-    };
-    let state = proposal.state.digest(ctx.domain);
     let shown = async || {
         let newest = hub.newest(alice).await.expect("it is known").newest.expect("a state");
         let letters = hub.mailbox(bob, None, Duration::ZERO).await.expect("it is known").letters;
@@ -332,14 +328,32 @@ async fn what_a_revoked_key_has_signed_is_shown_with_a_word_of_the_new_one() {
         other.state.balances.hub.0 += 1;
         let refused = hub.propose(served.town.signed_again("alice", other)).await.expect("it answers");
         let told = refused.expect_err("another state of this number").newest.expect("the state");
-        [signer(&newest.hub, state), promised, signer(&told.hub, state)]
+        [newest.hub_signer(ctx.domain, ctx.keys), promised, told.hub_signer(ctx.domain, ctx.keys)]
     };
     assert_eq!(shown().await, [Some(key("hub").address()); 3], "what is trusted is shown as it was signed");
-    hub.see(view_after(vec![
-        Event::SignerAnnounced { signer: key("hub 2").address() },
-        Event::SignerRevoked { signer: key("hub").address(), until: Time(90_000) },
-    ]));
+    hub.see(view_after(vec![announced, revoked]));
     assert_eq!(shown().await, [Some(key("hub 2").address()); 3]);
+}
+
+#[tokio::test]
+async fn a_replica_whose_key_does_not_count_signs_nothing_and_says_so() {
+    let mut served = Served::new().await;
+    let proposal = served.town.proposes("alice", vec![], vec![]);
+    let offer = json!({ "client": Address::repeat_byte(1), "asset": Address::ZERO, "collateral": "1" });
+    served.hub.see(view_after(vec![Event::SignerRevoked { signer: key("hub").address(), until: Time(90_000) }]));
+    for (status, said) in [
+        served.post("/sendPropose", "", &proposal).await,
+        served.post("/offer", "", &offer).await,
+        served.get("/health", "").await,
+    ] {
+        assert_eq!(status, 503, "{said}");
+        assert!(said.to_string().contains("ask another replica"), "{said}");
+    }
+    let alice = served.town.id("alice");
+    assert!(served.hub.newest(alice).await.expect("it is known").newest.is_none(), "nothing was kept");
+    served.hub.see(view_after(vec![]));
+    served.proposes(&proposal).await;
+    assert_eq!(served.get("/health", "").await.0, 200);
 }
 
 #[tokio::test]

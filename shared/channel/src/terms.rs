@@ -145,6 +145,13 @@ impl Terms {
         self.inclusion.saturating_add(self.reorg)
     }
 
+    /// How long before something must be sent to the chain the hub is asked, so that its refusal or its silence is known by then: patience and
+    /// inclusion.
+    #[must_use]
+    pub const fn ask(&self) -> u64 {
+        self.patience.saturating_add(self.inclusion).saturating_add(1)
+    }
+
     /// How long a party may be away without losing anything: G − 2 i − r.
     #[must_use]
     pub const fn offline_bound(&self) -> u64 {

@@ -158,16 +158,14 @@ impl Daemon {
         let mut client = before.clone();
         client.look(&self.ctx());
         client.sweep(&self.ctx());
-        let above = self.settings.attach_above;
-        let ripe: Vec<TokenId> = client
-            .earning
-            .iter()
-            .filter(|(_, earning)| {
-                !self.settings.manual && !earning.collecting && earning.token.kind == TokenKind::Metered
-            })
-            .filter(|(_, earning)| earning.earned() >= above)
-            .map(|(id, _)| *id)
-            .collect();
+        let (above, revoked) = (self.settings.attach_above, self.view().books().has_revoked());
+        let metering = client.earning.iter().filter(|(_, earning)| {
+            !self.settings.manual && !earning.collecting && earning.token.kind == TokenKind::Metered
+        });
+        let ripe = metering.filter(|(id, earning)| {
+            earning.earned() >= above || revoked && client.is_to_be_collected(**id, &self.ctx())
+        });
+        let ripe: Vec<TokenId> = ripe.map(|(id, _)| *id).collect();
         ripe.into_iter().for_each(|id| client.collect(id));
         if client != *before {
             self.store.commit(|tx| {

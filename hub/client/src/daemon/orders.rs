@@ -15,7 +15,7 @@ use crate::order::{Order, Pay};
 /// Orders of one state: half of its operations. The other half is for what it settles.
 pub const ORDERED: usize = limits::OPS / 2;
 
-/// Orders that wait for their state: some hundred states of them.
+/// Requests that wait for their state. They bound what the daemon keeps for them: each is of [`ORDERED`] orders at most.
 const WAITING: usize = 4096;
 
 /// Orders that go into one state, and who waits for them.
@@ -83,8 +83,7 @@ impl Daemon {
         }
         // A refused state that attaches, or is the last, is kept and may still be signed: what is spent in it would be neither spent nor free,
         // and what can only be had of the hub would close the channel.
-        let kept = orders.iter().any(|order| order.attaches() || *order == Order::Last);
-        if kept && !orders.iter().all(Order::may_be_kept) {
+        if orders.iter().any(Order::is_kept) && !orders.iter().all(Order::may_be_kept) {
             let words = "what attaches or ends the channel goes together with attaches, declines and settlements only";
             return Err(ClientFault::asked(words));
         }

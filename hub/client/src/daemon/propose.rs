@@ -64,16 +64,18 @@ impl Daemon {
     fn drop_unwanted(&mut self) {
         let (wanted, late) = std::mem::take(&mut self.orders).into_iter().partition(Ordered::is_wanted);
         self.orders = wanted;
-        let full = self.room(&[]) == 0;
-        for Ordered { orders, tell, .. } in late {
-            let words = if full && orders.iter().any(Order::pays) {
+        let room = self.room(&[]);
+        for ordered in late {
+            let words = if ordered.pays() > room {
                 let most = self.settings.deployment.terms.live_tokens;
-                format!("{most} payments are under way, as many as the hub allows: nothing was signed for this one")
+                format!(
+                    "the hub allows {most} payments under way: there was no room for this in time, and nothing was signed"
+                )
             } else {
                 "another state is under way for too long: nothing was signed for this".to_owned()
             };
-            if let Some((tell, _)) = tell {
-                tell.send(Err(ClientFault::Late(words))).ok();
+            if let Some((tell, _)) = ordered.tell {
+                tell.send(Err(ClientFault::Asked(words))).ok();
             }
         }
     }
@@ -97,26 +99,22 @@ impl Daemon {
         let impatient = Instant::now() >= self.patient_until;
         let refused = self.channel()?.refused.len();
         let clears = self.clears && impatient && refused > 0;
-        let nothing = self.orders.is_empty() && wishes.is_empty();
-        // A hub that refuses even that has its state checkpointed: more refused states would only stand in the way later.
-        let again = nothing && impatient && refused < CLEARED && self.is_to_be_signed_again()?;
-        if nothing && !clears && !again {
-            return Ok(());
-        }
         if refused >= REFUSED {
             for (tell, _) in self.orders.drain(..).filter_map(|ordered| ordered.tell) {
                 tell.send(Err(ClientFault::asked("the hub refuses whatever is proposed: `close` leaves it"))).ok();
             }
             return Ok(());
         }
-        // A state without operations, once both have signed it, ends all that were refused before it, and has a signature of now.
-        let empties = clears || again || refused >= CLEARED;
-        if refused >= CLEARED && !impatient {
+        let idle = self.orders.is_empty() && wishes.is_empty() && !clears;
+        let crowded = refused >= CLEARED;
+        if crowded && (idle || !impatient) {
             return Ok(());
         }
-        let (wishes, mut taken) = if refused >= CLEARED { Default::default() } else { self.choose(wishes) };
-        if taken.is_empty() && wishes.is_empty() && !empties {
-            // What is ordered waits for room.
+        // A state without operations, once both have signed it, ends all that were refused before it, and has a signature of now. Not for
+        // that where the hub refuses again and again: its state is checkpointed then, and more refused ones would stand in the way.
+        let (wishes, mut taken) = if crowded { Default::default() } else { self.choose(wishes) };
+        let empties = clears || crowded;
+        if taken.is_empty() && wishes.is_empty() && !empties && !(impatient && self.is_to_be_signed_again()?) {
             return Ok(());
         }
         self.attached = wishes.iter().any(attaches);
@@ -127,10 +125,10 @@ impl Daemon {
                 for (place, ordered) in taken.iter_mut().enumerate() {
                     let made: Vec<TokenId> = tokens.by_ref().take(ordered.pays()).map(|token| token.id()).collect();
                     let Some((tell, mut facts)) = ordered.tell.take() else { continue };
-                    match (&*made, ordered.orders.len()) {
-                        ([], _) => {}
-                        ([token], 1) => facts["token"] = json!(token),
-                        (tokens, _) => facts["tokens"] = json!(tokens),
+                    match &*made {
+                        tokens if facts["tokens"].is_array() => facts["tokens"] = json!(tokens),
+                        [token] => facts["token"] = json!(token),
+                        _ => {}
                     }
                     self.wait(Until::Signed(hash, place), facts, tell);
                 }
@@ -193,24 +191,24 @@ impl Daemon {
         Ok(wishes)
     }
 
-    /// Orders of the next state: as many as fit, with so many payments among them; or one that goes alone.
+    /// Orders of the next state: as many as fit, with so many payments among them; or one that goes alone. Payments wait behind the first
+    /// for which there is no room, or many would never have any; what pays nothing does not.
     fn take_orders(&mut self, mut room: usize) -> Vec<Ordered> {
-        let mut fits = |ordered: &Ordered| {
-            let pays = ordered.pays();
-            let fits = pays <= room;
-            room -= if fits { pays } else { 0 };
-            fits
-        };
-        if self.orders.front().is_some_and(|first| first.alone) {
-            return self.orders.pop_front_if(|first| fits(first)).into_iter().collect();
-        }
-        let mut ops = 0;
-        let mut together = |ordered: &&Ordered| {
+        let (mut taken, mut waiting, mut ops) = (vec![], vec![], 0);
+        while let Some(ordered) = self.orders.front() {
             ops += ordered.orders.len();
-            !ordered.alone && ops <= ORDERED
-        };
-        let together = self.orders.iter().take_while(|ordered| together(ordered)).count();
-        let (taken, waiting): (Vec<_>, Vec<_>) = self.orders.drain(..together).partition(fits);
+            let (pays, alone) = (ordered.pays(), ordered.alone);
+            let fits = pays <= room;
+            if ops > ORDERED || alone && fits && !taken.is_empty() {
+                break;
+            }
+            room = if fits { room - pays } else { 0 };
+            let into = if fits { &mut taken } else { &mut waiting };
+            into.extend(self.orders.pop_front());
+            if alone && fits {
+                break;
+            }
+        }
         waiting.into_iter().rev().for_each(|ordered| self.orders.push_front(ordered));
         taken
     }
@@ -258,10 +256,12 @@ impl Daemon {
                     // The channel is new, and the hub does not see it yet.
                     Err(LinkFault::Refused { status: 404, .. }) => REST,
                     Ok(_) | Err(LinkFault::Refused { .. }) => {
+                        // Where an answer does not count another replica is asked next.
+                        let rest = if answer.is_ok() { REST } else { REFUSED_REST };
                         if tell.send(Input::Answer(hash, answer)).await.is_err() {
                             return;
                         }
-                        REFUSED_REST
+                        rest
                     }
                     Err(_) => {
                         link.turn();
@@ -289,16 +289,19 @@ impl Daemon {
                     |tx, client| tx.note(now, "signed", &note(client)),
                 );
                 match taken {
-                    // The answer came while the chain was not seen: it is asked for again.
-                    Err(ClientFault::Channel(ClientError::Blind)) => Ok(()),
-                    other => {
-                        if other.is_ok() {
-                            self.passed(Step::Signed);
-                        }
+                    Ok(()) => {
+                        self.passed(Step::Signed);
                         self.ordered.clear();
                         self.refusals = 0;
                         self.clears = false;
-                        other
+                        Ok(())
+                    }
+                    // The answer came while the chain was not seen: it is asked for again.
+                    Err(ClientFault::Channel(ClientError::Blind)) => Ok(()),
+                    // Asked again, another replica may answer better: one that has another key, say.
+                    Err(fault) => {
+                        self.link.turn();
+                        Err(fault)
                     }
                 }
             }

@@ -208,11 +208,11 @@ impl Daemon {
         match begun {
             Ok(Begun::Done(value)) => drop(tell.send(Ok(value))),
             Ok(Begun::Waits(until, facts)) => self.wait(until, facts, tell),
-            Ok(Begun::Ordered(orders)) => {
-                // What attaches goes by itself, see `next_state`.
-                let alone = orders.iter().any(Order::attaches);
+            Ok(Begun::Ordered(orders, facts)) => {
+                // What is kept where it is refused goes by itself: an order in its state would be kept with it.
+                let alone = orders.iter().any(Order::is_kept);
                 let until = Instant::now() + self.pace.wait;
-                self.orders.push_back(Ordered { orders, tell: Some((tell, json!({}))), alone, until });
+                self.orders.push_back(Ordered { orders, tell: Some((tell, facts)), alone, until });
             }
             Ok(Begun::Elsewhere(work)) => {
                 tokio::spawn(async move { tell.send(work.await).ok() });
@@ -227,7 +227,8 @@ impl Daemon {
 
     async fn begin(&mut self, request: Request) -> Result<Begun, ClientFault> {
         if let Some(orders) = self.orders_of(&request)? {
-            return Ok(Begun::Ordered(orders));
+            let together = matches!(request, Request::Together { .. });
+            return Ok(Begun::Ordered(orders, if together { json!({ "tokens": [] }) } else { json!({}) }));
         }
         match request {
             Request::Status => Ok(Begun::Done(self.status().await?)),
@@ -496,7 +497,7 @@ impl Daemon {
 enum Begun {
     Done(Value),
     Waits(Until, Value),
-    Ordered(Vec<Order>),
+    Ordered(Vec<Order>, Value),
     /// Needs nothing of the daemon any more.
     Elsewhere(Pin<Box<dyn Future<Output = Result<Value, ClientFault>> + Send>>),
     /// Goes on once the hub has said something: a silent one holds up nothing else.

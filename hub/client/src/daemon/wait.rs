@@ -107,7 +107,7 @@ impl Daemon {
                     self.waiters.push(waiter);
                     continue;
                 }
-                None => Err(ClientFault::Late("it takes longer than this request waits".to_owned())),
+                None => Err(ClientFault::Late),
             };
             let mut facts = waiter.facts;
             let said = outcome.map(|more| {

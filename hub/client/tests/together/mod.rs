@@ -1,5 +1,7 @@
 //! Several operations that one request names.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 
 fn names(requests: &[&Request]) -> Request {
@@ -69,4 +71,56 @@ async fn what_cannot_go_together_is_said_before_anything_is_signed() {
     }
     let status = town.ask("alice", Request::Status).await.expect("it answers");
     assert_eq!((&status["channel"]["seq"], &status["channel"]["underWay"]), (&json!(0), &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payments_behind_several_that_wait_for_room_wait_too_and_what_pays_nothing_does_not() {
+    let town = open_town().await;
+    let mut taken = vec![];
+    for _ in 1..LIVE {
+        taken.push(pay(&town, 100, true).await);
+    }
+    let [first, second, single] =
+        [invoiced(&town, 100, true).await, invoiced(&town, 100, true).await, invoiced(&town, 100, true).await];
+    let both = async { town.ask("alice", names(&[&first, &second])).await.expect("there is room in the end") };
+    let one = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        town.ask("alice", single).await.expect("there is room in the end")
+    };
+    let rest = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let out = Request::WithdrawHot { amount: Amount(50) };
+        let out = town.ask("alice", out).await.expect("nothing to wait for");
+        for token in &taken[..2] {
+            town.ask("bob", Request::Collect { token: *token }).await.expect("he may");
+        }
+        out
+    };
+    let (both, one, out) = tokio::join!(both, one, rest);
+    let seq = |said: &serde_json::Value| said["seq"].as_u64().expect("a number");
+    assert!(seq(&out) < seq(&both) && seq(&both) <= seq(&one), "{out} {both} {one}");
+    assert_eq!(both["tokens"].as_array().map(Vec::len), Some(2), "{both}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_attached_together_and_refused_is_kept_until_the_hub_signs() {
+    let mut town = Town::new().await;
+    town.manual = true;
+    let town = opened(town).await;
+    let tokens = [pay(&town, 1000, false).await, pay(&town, 2000, false).await];
+    for offered in [2, 1] {
+        town.until("bob", "they are offered", |status| status["offered"].as_array().map(Vec::len) == Some(offered))
+            .await;
+        town.ask("bob", Request::PopProofOfDetachment { proof: None }).await.expect("it is there");
+    }
+    let attach = tokens.map(|token| Request::AttachTokenOffChain { token });
+    town.manners.refuses.store(true, Ordering::Relaxed);
+    let refused = town.ask("bob", names(&[&attach[0], &attach[1]])).await.expect_err("not today").to_string();
+    assert!(refused.contains("not today"), "{refused}");
+    let status = town.ask("bob", Request::Status).await.expect("it answers");
+    assert_eq!((&status["channel"]["underWay"], &status["channel"]["client"]), (&json!(true), &json!("0")));
+    town.manners.refuses.store(false, Ordering::Relaxed);
+    town.until("bob", "both are his", |status| status["channel"]["client"] == "3000").await;
+    let status = town.ask("bob", Request::Status).await.expect("it answers");
+    assert_eq!((&status["channel"]["seq"], &status["channel"]["refused"]), (&json!(1), &json!(0)), "by one state");
 }

@@ -1,8 +1,9 @@
 //! The hub's answer, or what the chain shows of it.
 
 use super::{Client, ClientError, Half};
+use crate::Address;
 use crate::chain::{Chain, Ctx};
-use crate::contract::{HubWord, RedemptionStatus, Signed, Status};
+use crate::contract::{RedemptionStatus, Signed, Status};
 use crate::hub::Answer;
 use crate::id::{Amount, StateHash, TokenId};
 use crate::message::{Grant, Message, Op, OpKind, Token};
@@ -35,15 +36,10 @@ impl Client {
         {
             return Err(ClientError::Ended);
         }
-        let trusted = |digest, hub: &HubSignature| {
-            let signer = hub.signer(ctx.domain, digest, ctx.keys);
+        let trusted = |signer: Option<Address>| {
             if signer.is_some_and(|signer| ctx.chain.trusted(signer)) { Ok(()) } else { Err(ClientError::Signature) }
         };
-        match &answer.word {
-            HubWord::State(hub) => trusted(half.proposal.state.digest(ctx.domain), hub)?,
-            HubWord::Grant(grant, hub) if grant.payer_state == hash => trusted(grant.digest(ctx.domain), hub)?,
-            HubWord::Grant(..) => return Err(ClientError::Answer),
-        }
+        trusted(answer.word.signer(hash, half.proposal.state.digest(ctx.domain), ctx.domain, ctx.keys))?;
         let detached: Vec<TokenId> = half.proposal.tokens.iter().map(Token::id).collect();
         if detached.len() != answer.grants.len() {
             return Err(ClientError::Answer);
@@ -52,7 +48,7 @@ impl Client {
             if grant.token != *id || grant.payer_state != hash {
                 return Err(ClientError::Answer);
             }
-            trusted(grant.digest(ctx.domain), hub)?;
+            trusted(hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys))?;
         }
         let half = self.half.take().expect("seen above");
         let (state, client) = (half.proposal.state.clone(), half.proposal.client);

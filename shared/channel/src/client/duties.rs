@@ -2,7 +2,7 @@
 
 use super::{Client, Earning};
 use crate::chain::{Chain, Ctx};
-use crate::contract::{Call, Finalise, HubWord, Redeem, RedemptionStatus, Row, Signed, Status, outcome};
+use crate::contract::{Call, Finalise, Redeem, RedemptionStatus, Row, Signed, Status, outcome};
 use crate::id::{Seq, TokenId};
 use crate::message::{Message, OpKind, Token};
 use crate::rules::{Rule, Rules};
@@ -36,7 +36,7 @@ impl Client {
         let newest = self.newer(row)?;
         let wanted = match row.status {
             Status::Closing => ctx.chain.now() < row.closes_at,
-            Status::Open => has_expired(word_signer(newest, ctx), ctx),
+            Status::Open => has_expired(newest.hub_signer(ctx.domain, ctx.keys), ctx),
             Status::None => false,
         };
         wanted.then(|| Call::Argue { owner: self.owner, signed: newest.clone() })
@@ -44,11 +44,25 @@ impl Client {
 
     /// Whether the newest state needs another signature of the hub: the revocation of the key behind it is announced, and the contract does
     /// not enforce that state (rule 12). Any newer state brings it, also one that does nothing.
+    ///
+    /// Clients ask at times of their own within the first half of what the hub has for it: else all that are idle would ask at once.
     #[must_use]
     pub fn is_to_be_signed_again<C: Chain, K: Recover, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> bool {
         let row = self.live_row(ctx).filter(|row| row.status == Status::Open && !self.leaving && !self.is_last());
-        let signer = row.and_then(|row| word_signer(self.newer(&row)?, ctx));
-        signer.is_some_and(|signer| ctx.chain.revoked_from(signer).is_some())
+        let signer = row.and_then(|row| self.newer(&row)?.hub_signer(ctx.domain, ctx.keys));
+        let until = signer.and_then(|signer| ctx.chain.revoked_from(signer));
+        let bound = ctx.terms.offline_bound();
+        let turn = self.id.0[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)) % (bound / 2 + 1);
+        until.is_some_and(|until| ctx.chain.now().after(bound - turn) >= ctx.terms.signs_again_before(until))
+    }
+
+    /// Whether the metering of a token must end because of the key behind the hub's promise: its revocation is announced, and the hub would
+    /// have no time left to attach what is earned before it is redeemed (rule 12).
+    #[must_use]
+    pub fn is_to_be_collected<C: Chain, K: Recover, R: Rules>(&self, id: TokenId, ctx: &Ctx<'_, C, K, R>) -> bool {
+        let signer = self.earning.get(&id).and_then(|earning| self.grant_signer(earning, ctx));
+        let until = signer.and_then(|signer| ctx.chain.revoked_from(signer));
+        until.is_some_and(|until| ctx.chain.now().after(ctx.terms.ask()) >= ctx.terms.signs_again_before(until))
     }
 
     /// Closes the channel: because the user wants to, or because the hub is silent and more is at stake than the redemption of
@@ -162,14 +176,6 @@ impl Client {
             return None;
         }
         Some(Call::Finalise(Box::new(Finalise { owner: self.owner, enforced: chain.enforced(self.owner), tokens })))
-    }
-}
-
-/// Who has signed a state for the hub.
-fn word_signer<C, K: Recover, R>(signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> Option<Address> {
-    match &signed.hub {
-        HubWord::State(hub) => hub.signer(ctx.domain, signed.state.digest(ctx.domain), ctx.keys),
-        HubWord::Grant(grant, hub) => hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys),
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Client, ClientError};
 use crate::B256;
 use crate::chain::{Chain, Ctx};
 use crate::contract::{HubWord, Owner};
-use crate::id::{Amount, TokenId};
+use crate::id::{Amount, StateHash, TokenId};
 use crate::message::{Message, OpKind, Receipt, Token, TokenKind, Voucher};
 use crate::rules::Rules;
 use crate::sign::{Recover, Signature, Signer};
@@ -125,13 +125,7 @@ impl Attached {
         if ctx.keys.recover(digest, &self.signature) != Some(client) {
             return Err(ClientError::Receipt);
         }
-        let signer = match &self.hub {
-            HubWord::State(hub) => hub.signer(ctx.domain, digest, ctx.keys),
-            HubWord::Grant(grant, hub) if grant.payer_state.0 == self.receipt.struct_hash() => {
-                hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys)
-            }
-            HubWord::Grant(..) => None,
-        };
+        let signer = self.hub.signer(StateHash(self.receipt.struct_hash()), digest, ctx.domain, ctx.keys);
         if signer.is_some_and(|signer| ctx.chain.trusted(signer)) { Ok(()) } else { Err(ClientError::Signature) }
     }
 }

@@ -183,8 +183,7 @@ impl Client {
         let now = ctx.chain.now();
         let wanted = match earning.token.kind {
             TokenKind::Metered => {
-                let soon = now.after(ctx.terms.patience + ctx.terms.inclusion + 1);
-                earning.collecting || !ctx.terms.reaches(soon, earning.token.attach_by)
+                earning.collecting || !ctx.terms.reaches(now.after(ctx.terms.ask()), earning.token.attach_by)
             }
             TokenKind::Off | TokenKind::On => true,
         };

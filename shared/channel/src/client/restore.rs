@@ -2,7 +2,7 @@
 
 use super::{Client, ClientError, Paying};
 use crate::chain::{Chain, Ctx};
-use crate::contract::{HubWord, Signed};
+use crate::contract::Signed;
 use crate::hub::HubToken;
 use crate::id::{Amount, Seq, TokenId};
 use crate::message::Message;
@@ -44,13 +44,7 @@ impl Client {
         let state = &signed.state;
         let digest = state.digest(ctx.domain);
         let mine = ctx.keys.recover(digest, &signed.client) == Some(self.owner.client);
-        let hub = match &signed.hub {
-            HubWord::State(hub) => hub.signer(ctx.domain, digest, ctx.keys),
-            HubWord::Grant(grant, hub) if grant.payer_state == state.hash() => {
-                hub.signer(ctx.domain, grant.digest(ctx.domain), ctx.keys)
-            }
-            HubWord::Grant(..) => None,
-        };
+        let hub = signed.hub_signer(ctx.domain, ctx.keys);
         state.channel == self.id && mine && hub.is_some_and(|signer| ctx.chain.trusted(signer))
     }
 

@@ -4,9 +4,10 @@ use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::Owner;
-use crate::id::{Amount, TokenId};
-use crate::message::{ChannelOffer, Grant, Opening, Receipt, RedeemAuth, State, Token, Voucher};
-use crate::sign::{HubSignature, Signature};
+use crate::eip712::Domain;
+use crate::id::{Amount, Digest, StateHash, TokenId};
+use crate::message::{ChannelOffer, Grant, Message as _, Opening, Receipt, RedeemAuth, State, Token, Voucher};
+use crate::sign::{HubSignature, Recover, Signature};
 use crate::transition::Side;
 
 /// How the hub agreed to a state.
@@ -19,6 +20,18 @@ pub enum HubWord {
     Grant(Grant, HubSignature),
 }
 
+impl HubWord {
+    /// Who agreed for the hub to the state with this hash and digest; nobody where it grants a token of another one.
+    #[must_use]
+    pub fn signer(&self, state: StateHash, digest: Digest, domain: &Domain, keys: &impl Recover) -> Option<Address> {
+        match self {
+            Self::State(hub) => hub.signer(domain, digest, keys),
+            Self::Grant(grant, hub) if grant.payer_state == state => hub.signer(domain, grant.digest(domain), keys),
+            Self::Grant(..) => None,
+        }
+    }
+}
+
 /// A state with both signatures. They are not looked at where the contract enforces this state already (rule 12).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,6 +42,14 @@ pub struct Signed {
     pub client: Signature,
     /// The hub's.
     pub hub: HubWord,
+}
+
+impl Signed {
+    /// Who signed it for the hub.
+    #[must_use]
+    pub fn hub_signer(&self, domain: &Domain, keys: &impl Recover) -> Option<Address> {
+        self.hub.signer(self.state.hash(), self.state.digest(domain), domain, keys)
+    }
 }
 
 /// Why a token on the payer's channel is paid (rule 7).

@@ -222,11 +222,12 @@ fn sign_alone<C, K: Signer, R: Rules>(digest: Digest, ctx: &Ctx<'_, C, K, R>) ->
 /// The hub's word on a state it has signed: the stored one, or a new one where that key is on its way out (rule 12). The hub holds
 /// the state and the client's signature, so it can always sign again.
 fn trusted_word<C: Chain, K: Signer + Recover, R: Rules>(signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> HubWord {
-    let trusted = match &signed.hub {
-        HubWord::State(hub) => is_trusted(hub, signed.state.digest(ctx.domain), ctx),
-        HubWord::Grant(grant, hub) => is_trusted(hub, grant.digest(ctx.domain), ctx),
-    };
-    if trusted { signed.hub.clone() } else { HubWord::State(sign_alone(signed.state.digest(ctx.domain), ctx)) }
+    let signer = signed.hub_signer(ctx.domain, ctx.keys);
+    if signer.is_some_and(|signer| ctx.chain.trusted(signer)) {
+        signed.hub.clone()
+    } else {
+        HubWord::State(sign_alone(signed.state.digest(ctx.domain), ctx))
+    }
 }
 
 /// A state with a word of the hub that counts.

@@ -1,12 +1,12 @@
 //! What a client does not sign, and what it does on chain where the hub or its key cannot be counted on any more.
 
-use tarefa_channel::Amount;
 use tarefa_channel::client::ClientError;
 use tarefa_channel::contract::{Call, Status};
 use tarefa_channel::message::{Op, OpKind, Token, TokenKind};
 use tarefa_channel::transition::TransitionError;
+use tarefa_channel::{Amount, B256};
 
-use super::town::{NATIVE, TERMS, Town, address, owner};
+use super::town::{NATIVE, TERMS, Town, address, key, owner};
 
 #[test]
 fn above_a_last_state_that_the_hub_refuses_nothing_is_signed() {
@@ -161,4 +161,55 @@ fn rule_12_what_an_on_token_needs_on_chain_does_not_wait_for_another_signature()
     assert_eq!(calls.iter().map(Call::function).collect::<Vec<_>>(), ["argueClosure", "attachToken(token)"]);
     calls.iter().for_each(|call| town.mine("alice", call).expect("in time, with the old key"));
     assert_eq!(town.balance("carol"), 100);
+}
+
+#[test]
+fn rule_12_each_client_asks_at_its_own_time_in_the_first_half_of_what_the_hub_has() {
+    let (mut town, _) = announced();
+    let (begun, half) = (town.now, TERMS.offline_bound() / 2);
+    let asks = ["alice", "bob"].map(|who| {
+        let client = town.client(who);
+        let after = (0..=half).find(|after| {
+            town.now = begun.after(*after);
+            town.ask(who, |ctx| client.is_to_be_signed_again(ctx))
+        });
+        after.expect("in the first half")
+    });
+    assert_ne!(asks[0], asks[1]);
+}
+
+#[test]
+fn rule_12_what_is_metered_is_collected_while_the_hub_can_still_attach_it() {
+    let mut town = Town::new();
+    let attach_by = town.now.after(2 * TERMS.offline_bound());
+    let (redeem_by, claim_by) = TERMS.deadlines(attach_by);
+    let token = Token { attach_by, redeem_by, claim_by, ..town.token(TokenKind::Metered, 100) };
+    let id = token.id();
+    town.pay(&token);
+    let (mut alice, mut bob) = (town.client("alice"), town.client("bob"));
+    let vouched = town
+        .ask("alice", |ctx| alice.vouch(id, Amount(60), B256::ZERO, B256::ZERO, &key("vouchers"), ctx))
+        .expect("more");
+    town.ask("bob", |ctx| bob.vouched(&vouched.0, &vouched.1, ctx)).expect("it counts");
+    town.keep("bob", bob.clone());
+    let is_due = |town: &Town| town.ask("bob", |ctx| bob.is_to_be_collected(id, ctx));
+    assert!(!is_due(&town));
+    town.mine("treasury", &Call::AnnounceSigner { signer: address("hub 2") }).expect("the treasury may");
+    town.mine("treasury", &Call::RevokeSigner { signer: address("hub") }).expect("the treasury may");
+    let over = town.now.after(TERMS.offline_bound());
+    town.now = over.before(TERMS.ask() + 1);
+    assert!(!is_due(&town) && town.ask("bob", |ctx| bob.wishes(ctx)).is_empty(), "there is time to earn more");
+    town.now = over.before(TERMS.ask());
+    assert!(is_due(&town));
+    bob.collect(id);
+    town.keep("bob", bob.clone());
+    let attach = Op::on(OpKind::Attach, id, Amount(60));
+    assert_eq!(town.ask("bob", |ctx| bob.wishes(ctx)), [attach]);
+    // If the hub does not answer, that is known before its time is over.
+    town.propose("bob", vec![attach], vec![]);
+    town.now = town.now.after(TERMS.patience);
+    assert_eq!(town.dutiful("bob"), [""; 0]);
+    town.now = town.now.after(1);
+    assert!(town.now < over);
+    assert_eq!(town.dutiful("bob"), ["redeemToken"]);
 }

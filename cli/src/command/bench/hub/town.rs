@@ -371,6 +371,7 @@ async fn start(
 ) -> Result<Door> {
     let (tell, told) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name(name.clone());
     let run = async move {
         let (daemon, door) = match opened.await {
             Ok(opened) => opened,
@@ -378,9 +379,9 @@ async fn start(
         };
         tell.send(Ok(door)).ok();
         if let Err(fault) = daemon.run(std::future::pending()).await {
-            tracing::error!(%fault, "a client of the measurement");
+            tracing::error!(name, %fault, "a client of the measurement");
         }
     };
-    std::thread::Builder::new().name(name).spawn(move || runtime.block_on(run))?;
+    thread.spawn(move || runtime.block_on(run))?;
     Ok(told.await.context("a client has ended")??)
 }
