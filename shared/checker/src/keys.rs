@@ -15,6 +15,8 @@ pub const BOB: Address = Address::repeat_byte(0xbb);
 pub const CAROL: Address = Address::repeat_byte(0xca);
 /// The hub's signer.
 pub const SIGNER: Address = Address::repeat_byte(0x51);
+/// Another one, where the revocation of that one may be announced.
+pub const NEXT: Address = Address::repeat_byte(0x52);
 /// The hub's cold key.
 pub const TREASURY: Address = Address::repeat_byte(0x7e);
 /// The key of Alice's vouchers.
@@ -46,6 +48,12 @@ impl Recover for Key {
 /// The hub's signature of one message.
 #[must_use]
 pub fn hub_signs(message: &impl Message, domain: &Domain) -> HubSignature {
+    signs_as(SIGNER, message, domain)
+}
+
+/// The signature of one of the hub's signers.
+#[must_use]
+pub fn signs_as(signer: Address, message: &impl Message, domain: &Domain) -> HubSignature {
     let root = message.digest(domain).0;
-    HubSignature { signature: Key(SIGNER).sign(Batch { root }.digest(domain)), proof: vec![] }
+    HubSignature { signature: Key(signer).sign(Batch { root }.digest(domain)), proof: vec![] }
 }

@@ -22,7 +22,7 @@ use tarefa_channel::rules::{Rule, Rules as _};
 use tarefa_channel::sign::Signature;
 use tarefa_channel::{Address, B256};
 
-use crate::keys::{ALICE, BOB, Key, SIGNER, TREASURY};
+use crate::keys::{ALICE, BOB, Key, NEXT, SIGNER, TREASURY};
 use crate::scenario::{
     ALICE_CLIENT, ALICE_HUB, ALICES, BOB_CLIENT, BOB_HUB, BOBS, CHAIN_ID, CONTRACT, NATIVE, Party, Scenario, channel,
 };
@@ -118,6 +118,9 @@ impl World {
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
         let mut contract = Contract::new(CHAIN_ID, CONTRACT, scenario.terms, TREASURY, SIGNER, scenario.rules);
+        if scenario.revocation {
+            contract.signers.insert(NEXT, None);
+        }
         let open = |client_in, hub_in| Row { status: Status::Open, client_in, hub_in, ..Row::default() };
         contract.rows.insert(ALICES, open(ALICE_CLIENT, ALICE_HUB));
         contract.rows.insert(BOBS, open(BOB_CLIENT, BOB_HUB));

@@ -99,7 +99,8 @@ fn the_random_walks_see_what_the_search_sees() {
         (Rule::R17, Party::Bob, revoked),
     ] {
         let scenario = of(honest).without(rule);
-        let found = (1..=WALKS).find(|seed| walk(&scenario, *seed).is_some());
+        // Of rule 8 one walk in some sixteen hundred is an attack.
+        let found = (1..=4 * WALKS).find(|seed| walk(&scenario, *seed).is_some());
         println!("{rule:?} off, honest {honest:?}: an attack in walk {found:?}");
         assert!(found.is_some(), "{rule:?}, honest {honest:?}: the walks are blind");
     }

@@ -17,6 +17,8 @@ pub enum Move {
     Mine,
     /// The honest client sends what it would like to.
     Work,
+    /// The honest client has its newest state signed again by one that does nothing.
+    SignAgain,
     /// Alice detaches a token.
     Detach(usize),
     /// Alice books her hot withdrawal.
@@ -91,6 +93,10 @@ impl World {
         let Some(client) = self.client() else { return };
         if client.leaving {
             return;
+        }
+        let asks = self.is_announced() && client.half.is_none() && !scenario.heedless;
+        if asks && self.ask(scenario, |_, ctx| client.is_to_be_signed_again(ctx)) {
+            moves.push(Move::SignAgain);
         }
         if scenario.honest == Party::Alice {
             for (place, token) in scenario.tokens.iter().enumerate() {

@@ -5,16 +5,29 @@ use tarefa_channel::contract::{
 };
 use tarefa_channel::id::{Amount, Seq, TokenId};
 use tarefa_channel::message::{Grant, Message, State, Token, TokenKind, Voucher};
+use tarefa_channel::rules::{Rule, Rules as _};
 use tarefa_channel::sign::{HubSignature, Signer};
 use tarefa_channel::transition::Side;
 use tarefa_channel::tree::{is_sorted, pending_proof, pending_root};
 use tarefa_channel::{Address, B256};
 
 use super::{Move, World};
-use crate::keys::{BOB, Key, SIGNER, TREASURY, VOUCHERS, hub_signs};
+use crate::keys::{BOB, Key, NEXT, SIGNER, TREASURY, VOUCHERS, signs_as};
 use crate::scenario::{ALICE_CLIENT, ALICE_HUB, ALICES, BOB_CLIENT, BOB_HUB, BOBS, KEY, Party, Scenario};
 
 impl World {
+    /// Which of the hub's signers an honest client takes an answer of: the second one from the announcement on. Where the attack on rule 12 is looked for
+    /// the hub signs nothing again; a random one would do so too often.
+    pub(super) fn signing(&self, scenario: &Scenario) -> Address {
+        let again = scenario.rules.hold(Rule::R12) && !scenario.heedless;
+        if again && self.is_announced() { NEXT } else { SIGNER }
+    }
+
+    /// Whether the revocation of the hub's first signer is announced.
+    pub(super) fn is_announced(&self) -> bool {
+        self.contract.signers.get(&SIGNER) != Some(&None)
+    }
+
     /// The calls of everybody but the honest party that could succeed now.
     pub(super) fn calls(&self, scenario: &Scenario) -> Vec<Move> {
         let mut calls: Vec<(Address, Call)> = vec![];
@@ -151,7 +164,7 @@ impl World {
         let payer_state = self.known[&ALICES].iter().find(|signed| signed.state.ops.iter().any(|op| op.token == id.0));
         let payer_state = payer_state.map_or_else(Default::default, |signed| signed.state.hash());
         let grant = Grant { token: id, payee_seq: Seq::new(place as u64).expect("small"), payer_state };
-        Some((grant, hub_signs(&grant, &self.contract.domain)))
+        Some((grant, signs_as(self.signing(scenario), &grant, &self.contract.domain)))
     }
 
     /// How many vouchers the adversary can show: Alice's, or as many as it likes.

@@ -6,7 +6,7 @@ use tarefa_channel::message::{OpKind, Token, TokenKind};
 
 use super::calls::voucher;
 use super::{Move, World};
-use crate::keys::{ALICE, BOB, CAROL, SIGNER, TREASURY};
+use crate::keys::{ALICE, BOB, CAROL, NEXT, SIGNER, TREASURY};
 use crate::scenario::{ALICE_CLIENT, ALICE_HUB, ALICES, BOB_CLIENT, BOB_HUB, BOBS, NATIVE, Party, Scenario};
 
 impl World {
@@ -91,7 +91,7 @@ fn name(address: tarefa_channel::Address) -> &'static str {
         ALICE => "Alice",
         BOB => "Bob",
         CAROL => "Carol",
-        SIGNER => "hub",
+        SIGNER | NEXT => "hub",
         TREASURY => "treasury",
         _ => "stranger",
     }
@@ -160,6 +160,7 @@ pub(super) fn tell(scenario: &Scenario, before: &World, step: &Move, after: &Wor
             let half = after.client().and_then(|client| client.half.as_ref());
             half.map_or_else(|| "–".to_owned(), |half| format!("proposes: {}", ops(&half.proposal.state.ops)))
         }
+        Move::SignAgain => "proposes nothing, to have its state signed again".to_owned(),
         Move::Detach(_) => "Alice proposes: detach".to_owned(),
         Move::Withdraw => "Alice proposes: take out".to_owned(),
         Move::Vouch => "Alice vouches".to_owned(),

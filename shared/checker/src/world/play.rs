@@ -14,7 +14,7 @@ use tarefa_channel::{Address, B256};
 
 use super::calls::{vouch, voucher};
 use super::{Honest, Move, World};
-use crate::keys::{Key, VOUCHERS, hub_signs};
+use crate::keys::{Key, SIGNER, VOUCHERS, signs_as};
 use crate::scenario::{ALICE_CLIENT, ALICE_HUB, ALICES, BOB_CLIENT, BOB_HUB, BOBS, KEY, Party, Scenario, channel};
 
 /// Everybody knows the scenario's tokens.
@@ -77,7 +77,7 @@ impl World {
     fn learn(&mut self, party: Party, state: &State, word: Option<HubWord>) {
         let owner = if party == Party::Alice { ALICES } else { BOBS };
         let client = World::key_of(party).sign(state.digest(&self.contract.domain));
-        let hub = word.unwrap_or_else(|| HubWord::State(hub_signs(state, &self.contract.domain)));
+        let hub = word.unwrap_or_else(|| HubWord::State(signs_as(SIGNER, state, &self.contract.domain)));
         let known = Arc::make_mut(&mut self.known).entry(owner).or_default();
         if known.iter().all(|signed| signed.state != *state) {
             known.push(Signed { state: state.clone(), client, hub });
@@ -119,6 +119,7 @@ impl World {
             Move::Tick => Some(self.tick(scenario)),
             Move::Mine => Some(self.mine(scenario)),
             Move::Work => self.send(scenario, |client, ctx| client.wishes(ctx)),
+            Move::SignAgain => self.send(scenario, |_, _| vec![]),
             Move::Detach(place) => self.detach(*place, scenario),
             Move::Withdraw => {
                 let amount = scenario.withdrawal?;
@@ -140,7 +141,7 @@ impl World {
             Move::Receipt(place) => {
                 let (id, _, receipt, signature) = &self.receipts[*place];
                 let told = self.tell_client(scenario, |client, ctx| {
-                    let hub = HubWord::State(hub_signs(receipt, &self.contract.domain));
+                    let hub = HubWord::State(signs_as(self.signing(scenario), receipt, &self.contract.domain));
                     let attached = Attached { receipt: receipt.clone(), signature: *signature, hub };
                     client.receipt(*id, &attached, self.key.then_some(KEY), ctx)
                 });
@@ -157,7 +158,7 @@ impl World {
                 let seq = Seq::new(1).expect("small");
                 let state = State { channel: channel(BOBS), seq, last: false, balances: position.balances, ops };
                 let signature = World::key_of(Party::Bob).sign(state.digest(&self.contract.domain));
-                let hub = HubWord::State(hub_signs(&state, &self.contract.domain));
+                let hub = HubWord::State(signs_as(self.signing(scenario), &state, &self.contract.domain));
                 let attached = Attached { receipt: state.receipt(), signature, hub };
                 self.tell_client(scenario, |client, ctx| client.declined(token.id(), &attached, ctx))
             }
@@ -360,9 +361,9 @@ impl World {
             let place = scenario.tokens.iter().position(|other| other == token)?;
             let payee_seq = Seq::new(place as u64).expect("small");
             let grant = tarefa_channel::message::Grant { token: token.id(), payee_seq, payer_state: state.hash() };
-            grants.push((grant, hub_signs(&grant, &self.contract.domain)));
+            grants.push((grant, signs_as(self.signing(scenario), &grant, &self.contract.domain)));
         }
-        let word = HubWord::State(hub_signs(state, &self.contract.domain));
+        let word = HubWord::State(signs_as(self.signing(scenario), state, &self.contract.domain));
         let answer = Answer { state: state.hash(), word, grants };
         self.tell_client(scenario, |client, ctx| client.answered(&answer, ctx))
     }
