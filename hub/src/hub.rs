@@ -244,11 +244,19 @@ impl Hub {
 
     /// What it sees, where something can be signed on that.
     fn signs_on(&self) -> Result<Arc<View>, Fault> {
+        let view = self.counts()?;
+        if view.is_fresh() { Ok(view) } else { Err(Fault::Blind) }
+    }
+
+    /// What it sees, where its key counts: what it shows has words of that key on it.
+    fn counts(&self) -> Result<Arc<View>, Fault> {
         let view = self.view();
-        if !view.is_fresh() {
-            return Err(Fault::Blind);
+        match view.trusted(self.key().address()) {
+            true => Ok(view),
+            // It has seen nothing yet.
+            false if !view.books().has_signers() => Err(Fault::Blind),
+            false => Err(Fault::Key),
         }
-        if view.trusted(self.key().address()) { Ok(view) } else { Err(Fault::Key) }
     }
 
     /// Whether it can decide anything: its view is fresh, its key counts and its store answers.
@@ -391,8 +399,9 @@ impl Hub {
     /// `retrievePaymentReceipt`: for the payer of a token alone.
     ///
     /// # Errors
-    /// Where there is none (yet).
+    /// Where there is none (yet), or this key does not count.
     pub async fn receipt(&self, payer: ChannelId, token: TokenId) -> Result<Receipt, Fault> {
+        self.counts()?;
         let row = self.store.read(move |book| book.token(token)).await?;
         let row = row.filter(|row| row.token.payer_channel == payer).ok_or(Fault::Unknown("token of this payer"))?;
         let (receipt, signature) = row.stage.shown().ok_or(Fault::Unknown("receipt yet"))?;
@@ -410,7 +419,7 @@ impl Hub {
         })
     }
 
-    fn letters(&self, granted: &[HubToken], shown: &[HubToken]) -> Vec<Letter> {
+    fn letters(&self, granted: &[HubToken], shown: &[HubToken], view: &View) -> Vec<Letter> {
         let mut states: BTreeMap<_, Receipts> = BTreeMap::new();
         for row in shown {
             let Some((receipt, signature)) = row.stage.shown() else { continue };
@@ -423,9 +432,8 @@ impl Hub {
             let receipts = Box::new(receipts);
             if attached { Letter::Receipts(receipts) } else { Letter::Declined(receipts) }
         });
-        let view = self.view();
         let revoked = view.books().has_revoked();
-        let word = |row: &HubToken| if revoked { renewed_promise(row, &self.ctx(&view)) } else { row.hub.clone() };
+        let word = |row: &HubToken| if revoked { renewed_promise(row, &self.ctx(view)) } else { row.hub.clone() };
         let promise = |row: &HubToken| Promise { token: row.token.clone(), grant: row.grant, hub: word(row) };
         let tokens = granted.iter().map(|row| Letter::Token(Box::new(promise(row))));
         receipts.chain(tokens).collect()
@@ -435,7 +443,7 @@ impl Hub {
     /// comes as soon as there is something else, or once `wait` is over.
     ///
     /// # Errors
-    /// Where the store fails, or too many polls of this channel are held.
+    /// Where the store fails, this key does not count, or too many polls of this channel are held.
     pub async fn mailbox(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Mailbox, Fault> {
         Metrics::count(&self.metrics.polls);
         let _held = self.held.hold(channel).ok_or(Fault::Limited)?;
@@ -450,7 +458,7 @@ impl Hub {
     /// `looked`: what the bell said when the store was last asked in vain; it is asked again once the bell says something else.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Where the store fails, or this key does not count.
     pub async fn news(
         &self,
         channel: ChannelId,
@@ -464,6 +472,7 @@ impl Hub {
         // What other replicas commit, nobody tells this one.
         let again = if self.store.is_shared() { SHARED_POLL } else { LONGEST_POLL };
         loop {
+            let view = self.counts()?;
             let rung = *bell.borrow_and_update();
             let in_vain = *looked == Some(rung) && !self.store.is_shared();
             if !in_vain && seen.is_none_or(|seen| !self.bells.is_newest(seen, rung)) {
@@ -473,7 +482,7 @@ impl Hub {
                 // That something is gone is no news: whoever asks has taken it.
                 let empty = granted.is_empty() && shown.is_empty();
                 if !empty && seen.is_none_or(|seen| !Bells::are_same(seen, at)) {
-                    return Ok(Some(Mailbox { at, letters: self.letters(&granted, &shown) }));
+                    return Ok(Some(Mailbox { at, letters: self.letters(&granted, &shown, &view) }));
                 }
                 *looked = Some(rung);
             }

@@ -10,6 +10,7 @@ use tarefa_channel::contract::{Call, Owner};
 use tarefa_channel::hub::{HubChannel, HubToken, duties};
 use tarefa_channel::id::ChannelKey;
 use tarefa_channel::rules::Every;
+use tarefa_channel::sign::Signer as _;
 use tarefa_channel::{ChannelId, Time};
 
 use crate::hub::Hub;
@@ -153,14 +154,19 @@ impl Monitor {
     /// Stores the calls on their way, as the one that still sends: two lists would overwrite each other, and calls be forgotten.
     async fn keep(&mut self, flights: Vec<Flight>) -> Result<(), MonitorFault> {
         let body = serde_json::to_vec(&flights).map_err(unreadable)?;
-        let (name, now, shared) = (self.name, self.now_ms(), self.hub.store().is_shared());
-        let kept = self.hub.store().transact(move |book| keep_leading(book, shared, name, now, &body));
-        if !kept.await? {
+        let (candidate, now) = (self.candidate(), self.now_ms());
+        let kept = self.hub.store().transact(move |book| keep_leading(book, candidate, now, &body));
+        let Some(until) = kept.await? else {
             self.leads = false;
             return Err(MonitorFault::Deposed);
-        }
-        self.leads_until = now + LEASE_MS;
+        };
+        self.leads_until = until;
         Ok(())
+    }
+
+    fn candidate(&self) -> Candidate {
+        let counts = self.watcher.view.trusted(self.hub.key().address());
+        Candidate { name: self.name, counts, shared: self.hub.store().is_shared() }
     }
 
     fn now_ms(&self) -> u64 {
@@ -182,21 +188,28 @@ impl Monitor {
 
     /// Whether this replica is the one that sends. Who becomes it goes on with what was on its way.
     async fn lead(&mut self) -> Result<bool, MonitorFault> {
-        let (name, now, shared) = (self.name, self.now_ms(), self.hub.store().is_shared());
+        let (candidate, now) = (self.candidate(), self.now_ms());
         // It may have been another one since, which has sent.
-        self.leads &= !shared || now < self.leads_until;
-        // Who has a store alone has nobody to agree with.
+        self.leads &= !candidate.shared || now < self.leads_until;
         let store = self.hub.store();
-        let leads = !shared || store.transact(move |book| book.lease(LEASE, name, now, now + LEASE_MS)).await?;
-        if leads && !self.leads {
+        let until = match candidate.shared {
+            true => store.transact(move |book| candidate.leads_until(book, now)).await?,
+            // Who has a store alone has nobody to agree with.
+            false => Some(now + LEASE_MS),
+        };
+        let Some(until) = until else {
+            self.leads = false;
+            return Ok(false);
+        };
+        if !self.leads {
             self.outbox.refresh().await?;
-            let found = self.hub.store().read(|book| book.single(FLIGHTS)).await?;
+            let found = store.read(|book| book.single(FLIGHTS)).await?;
             let flights: Vec<Flight> =
                 found.map_or_else(|| Ok(vec![]), |body| serde_json::from_slice(&body)).map_err(unreadable)?;
             self.outbox.take_over(flights);
         }
-        (self.leads, self.leads_until) = (leads, now + LEASE_MS);
-        Ok(leads)
+        (self.leads, self.leads_until) = (true, until);
+        Ok(true)
     }
 
     /// Sends what channels need now.
@@ -304,13 +317,41 @@ impl Monitor {
     }
 }
 
-/// Keeps the list of calls if this replica is the one that sends, which it then is for longer; whether it was.
-fn keep_leading(book: &Book<'_>, shared: bool, name: B256, now_ms: u64, list: &[u8]) -> Result<bool, StoreError> {
-    let leads = !shared || book.lease(LEASE, name, now_ms, now_ms + LEASE_MS)?;
-    if leads {
+/// A replica that may be the one that sends.
+#[derive(Clone, Copy)]
+struct Candidate {
+    name: B256,
+    /// Whether its key is the hub's: what only the hub may call, and what it signs again for a call, is in vain otherwise.
+    counts: bool,
+    /// Others write to its store.
+    shared: bool,
+}
+
+impl Candidate {
+    /// Until when it is the one that sends, milliseconds; none where another one is. Where its key counts it is that for longer each time it
+    /// looks. Else it only stands in where nobody was it for a while, and gives the others time to take it from there: most calls anybody may send.
+    fn leads_until(self, book: &Book<'_>, now_ms: u64) -> Result<Option<u64>, StoreError> {
+        let until = now_ms + LEASE_MS;
+        if !self.shared {
+            return Ok(Some(until));
+        }
+        if !self.counts
+            && let Some((holder, until)) = book.leased(LEASE)?
+            && until + LEASE_MS > now_ms
+        {
+            return Ok((holder == self.name && until > now_ms).then_some(until));
+        }
+        Ok(book.lease(LEASE, self.name, now_ms, until)?.then_some(until))
+    }
+}
+
+/// Keeps the list of calls if this replica is the one that sends; until when it is.
+fn keep_leading(book: &Book<'_>, candidate: Candidate, now_ms: u64, list: &[u8]) -> Result<Option<u64>, StoreError> {
+    let until = candidate.leads_until(book, now_ms)?;
+    if until.is_some() {
         book.put_single(FLIGHTS, list)?;
     }
-    Ok(leads)
+    Ok(until)
 }
 
 fn unreadable(error: serde_json::Error) -> StoreError {
@@ -333,8 +374,9 @@ mod tests {
         let store = Store::in_memory().expect("it opens");
         let keeps = async |name: u8, now: u64, list: &'static [u8]| {
             let work = move |book: &Book<'_>| {
-                let kept = keep_leading(book, true, B256::with_last_byte(name), now, list)?;
-                Ok((kept, book.single(FLIGHTS)?.unwrap_or_default()))
+                let candidate = Candidate { name: B256::with_last_byte(name), counts: true, shared: true };
+                let kept = keep_leading(book, candidate, now, list)?;
+                Ok((kept.is_some(), book.single(FLIGHTS)?.unwrap_or_default()))
             };
             store.transact(work).await.expect("it works")
         };
@@ -344,5 +386,32 @@ mod tests {
         assert_eq!(keeps(2, 1000 + LEASE_MS, b"other").await, (false, b"second".to_vec()), "for longer by that");
         assert_eq!(keeps(2, 1000 + 2 * LEASE_MS, b"other").await, (true, b"other".to_vec()));
         assert_eq!(keeps(1, 1000 + 2 * LEASE_MS, b"late").await, (false, b"other".to_vec()), "deposed");
+    }
+
+    #[tokio::test]
+    async fn a_replica_whose_key_does_not_count_sends_only_where_no_other_one_does() {
+        let store = Store::in_memory().expect("it opens");
+        let leads = async |name: u8, counts: bool, now: u64| {
+            let candidate = Candidate { name: B256::with_last_byte(name), counts, shared: true };
+            store.transact(move |book| candidate.leads_until(book, now)).await.expect("it works")
+        };
+        const OLD: u8 = 1;
+        const NEW: u8 = 2;
+        let first = 1000 + LEASE_MS;
+        assert_eq!(leads(OLD, false, 1000).await, Some(first), "there is no other");
+        assert_eq!(leads(OLD, false, first - 1).await, Some(first), "not for longer");
+        assert_eq!(leads(OLD, false, first).await, None, "the others have their turn");
+        assert_eq!(leads(OLD, false, first + LEASE_MS - 1).await, None);
+        let second = first + 2 * LEASE_MS;
+        assert_eq!(leads(OLD, false, first + LEASE_MS).await, Some(second), "who did not come");
+        assert_eq!(leads(NEW, true, second - 1).await, None, "two at once would spend the same numbers");
+        assert_eq!(leads(NEW, true, second).await, Some(second + LEASE_MS));
+        assert_eq!(leads(NEW, true, second + 1).await, Some(second + 1 + LEASE_MS), "as long as it looks");
+        assert_eq!(leads(OLD, false, second + LEASE_MS).await, None);
+        assert_eq!(
+            leads(OLD, true, second + 1 + LEASE_MS).await,
+            Some(second + 1 + 2 * LEASE_MS),
+            "its key counts by now"
+        );
     }
 }

@@ -73,19 +73,19 @@ pub struct BenchTestnet {
 #[derive(Debug, Clone, ClapArgs)]
 pub struct BenchHub {
     /// Payers at once.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 8)]
     pub pairs: usize,
-    /// Payments that each payer has under way at once: as many tasks as run for it.
-    #[arg(long, default_value_t = 1)]
+    /// Payments that each payer has under way at once, as many tasks as run for it: a loaded hub by default. 1: the dearest for the hub.
+    #[arg(long, default_value_t = 16)]
     pub in_flight: usize,
     /// Payments of each payer.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 500)]
     pub requests: usize,
     /// Payees that the payers share [default: one each].
     #[arg(long)]
     pub payees: Option<usize>,
     /// Payments one after the other, with nobody else, before the load.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     pub serial: usize,
     /// What each message between client and hub takes besides, milliseconds.
     #[arg(long, default_value_t = 0)]

@@ -53,8 +53,8 @@ pub struct HubDeploy {
     /// The longest life of a token, seconds.
     #[arg(long, default_value_t = limits::TOKEN_LIFE)]
     pub token_life: u64,
-    /// Seconds that clients wait for an answer before they go to the chain.
-    #[arg(long, default_value_t = limits::PATIENCE)]
+    /// Seconds that clients wait for an answer before they go to the chain; they never wait longer than a minute.
+    #[arg(long, default_value_t = limits::PATIENCE, value_parser = clap::value_parser!(u64).range(..=limits::PATIENCE))]
     pub patience: u64,
     /// The fee for a payment into a channel.
     #[arg(long, default_value = "1gwei")]

@@ -92,6 +92,12 @@ impl Books {
         self.redeeming.range(first..=last).map(|(_, token)| *token)
     }
 
+    /// Whether there is any signer: every contract begins with one.
+    #[must_use]
+    pub fn has_signers(&self) -> bool {
+        !self.signers.is_empty()
+    }
+
     /// Whether any signer was revoked: most hubs never do.
     #[must_use]
     pub fn has_revoked(&self) -> bool {

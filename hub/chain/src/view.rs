@@ -215,7 +215,9 @@ impl Chain for View {
     }
 
     fn trusted(&self, signer: Address) -> bool {
-        self.newest.trusted(signer)
+        // That a key is the hub's is good news: a block that is replaced may take it back, and the hub need not say it again. Before the contract
+        // itself is final nothing else is.
+        self.newest.trusted(signer) && (self.settled.trusted(signer) || !self.settled.has_signers())
     }
 
     fn revoked_from(&self, signer: Address) -> Option<Time> {

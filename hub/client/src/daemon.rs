@@ -18,7 +18,7 @@ use alloy_primitives::B256;
 use serde_json::Value;
 use tarefa_chain::{Fate, Key, Outbox, OwnClock, Rpc, Sender, View, Watcher};
 use tarefa_channel::chain::Ctx;
-use tarefa_channel::client::{Client, ClientError};
+use tarefa_channel::client::{Client, ClientError, Half};
 use tarefa_channel::contract::Owner;
 use tarefa_channel::eip712::Domain;
 use tarefa_channel::message::OpKind;
@@ -199,6 +199,8 @@ impl Daemon {
         let sender = Sender::new(rpc, Key::clone(&key), settings.gas_ceiling).await?;
         let (client, flights, restoring, lenient_until) =
             store.read(|tx| Ok((tx.channel()?, tx.flights()?, tx.is_restoring()?, tx.lenient_until()?)))?;
+        let pays = |half: &Half| half.proposal.state.ops.iter().any(|op| op.kind == OpKind::Detach);
+        let clears = client.as_ref().is_some_and(|client| client.refused.iter().any(pays));
         let outbox = Outbox::new(sender, contract, flights);
         let link = Link::new(&settings.hubs)?.delayed(pace.delay);
         let (tell_loop, inbox) = mpsc::channel(WAITING);
@@ -227,7 +229,7 @@ impl Daemon {
             busy_at: now,
             patient_until: now,
             attached: false,
-            clears: false,
+            clears,
             sees: false,
             refusals: 0,
             speaking: Arc::new(Semaphore::new(SPEAKING)),
@@ -338,7 +340,8 @@ impl Daemon {
             }
             Input::Mailbox(mailbox) => self.letters(mailbox),
             Input::Word(word) => self.heard(&word),
-            Input::Standing(standing) => self.restored(&standing),
+            // Another replica may show what counts: one that has another key, say.
+            Input::Standing(standing) => self.restored(&standing).inspect_err(|_| self.link.turn()),
             Input::Reply(reply, tell) => {
                 self.replied(*reply, tell).await;
                 return Ok(());

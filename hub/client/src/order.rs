@@ -86,9 +86,26 @@ impl Order {
     /// Whether it may be in a state that is kept: what can be redeemed or settled elsewhere, and the end.
     #[must_use]
     pub fn may_be_kept(&self) -> bool {
-        let redeemable = |kind| matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle);
-        *self == Self::Last || matches!(self, Self::Op(op) if redeemable(op.kind))
+        *self == Self::Last || matches!(self, Self::Op(op) if may_be_kept(op.kind))
     }
+
+    /// Whether it ends a token of this payer, which makes room for another.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        matches!(self, Self::Op(op) if ends(op))
+    }
+}
+
+/// Whether an operation may be in a state that is kept where the hub refuses it: what can be redeemed or settled without the hub.
+#[must_use]
+pub const fn may_be_kept(kind: OpKind) -> bool {
+    matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle)
+}
+
+/// Whether an operation ends a token of this payer.
+#[must_use]
+pub const fn ends(op: &Op) -> bool {
+    matches!(op.kind, OpKind::Settle | OpKind::Refund)
 }
 
 /// Operations of one state, from several orders.

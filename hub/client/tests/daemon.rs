@@ -337,6 +337,21 @@ fn in_vain(number: u8) -> Request {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_payment_is_ended_after_a_restart_too() {
+    let mut town = open_town().await;
+    town.manners.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+    let refused = town.ask("alice", in_vain(9)).await.expect_err("not today").to_string();
+    assert!(refused.contains("do not pay by another way"), "{refused}");
+    // The state that would end it is refused too, and nothing is under way for two seconds.
+    let refused = |status: &serde_json::Value| status["channel"]["refused"] == 2;
+    town.until("alice", "both are", |status| refused(status) && status["channel"]["underWay"] == json!(false)).await;
+    town.stop("alice").await;
+    town.manners.refuses.store(false, std::sync::atomic::Ordering::Relaxed);
+    town.start("alice").await;
+    town.until("alice", "it can be paid by another way", |status| status["channel"]["refused"] == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_in_vain_hold_up_neither_what_is_settled_nor_the_channel() {
     let town = open_town().await;
     let token = pay(&town, 1000, false).await;

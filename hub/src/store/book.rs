@@ -146,15 +146,24 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
+    /// Who has the lease of something, and until when, milliseconds.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn leased(&self, what: &str) -> Result<Option<(B256, u64)>, StoreError> {
+        let read = |value: Vec<u8>| {
+            let (holder, until) = value.split_first_chunk::<32>()?;
+            Some((B256::new(*holder), u64::from_be_bytes(until.try_into().ok()?)))
+        };
+        Ok(self.single(what)?.and_then(read))
+    }
+
     /// Takes the lease of something that one replica does at a time, until a time; whether this one has it. Times in milliseconds.
     ///
     /// # Errors
     /// Where it cannot be read or written.
     pub fn lease(&self, what: &str, holder: B256, now_ms: u64, until_ms: u64) -> Result<bool, StoreError> {
-        let found = self.single(what)?;
-        let held = found.filter(|value| value.len() == 40 && value[..32] != holder[..]);
-        let until = held.and_then(|value| Some(u64::from_be_bytes(value[32..].try_into().ok()?)));
-        if until.is_some_and(|until| until > now_ms) {
+        if self.leased(what)?.is_some_and(|(other, until)| other != holder && until > now_ms) {
             return Ok(false);
         }
         self.put_single(what, &[holder.as_slice(), &until_ms.to_be_bytes()].concat())?;

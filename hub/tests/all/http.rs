@@ -303,6 +303,11 @@ async fn refusals_have_their_status_and_conflicts_show_the_newest_state() {
     assert_eq!(status, 413);
 }
 
+/// The hub's first key is on its way out.
+fn revoked(until: u64) -> Event {
+    Event::SignerRevoked { signer: key("hub").address(), until: Time(until) }
+}
+
 #[tokio::test]
 async fn what_a_revoked_key_has_signed_is_shown_with_a_word_of_the_new_one() {
     let mut served = Served::new().await;
@@ -314,8 +319,7 @@ async fn what_a_revoked_key_has_signed_is_shown_with_a_word_of_the_new_one() {
     let policy = Policy { collateral: Amount(500), opening_fee: Amount(21) };
     let store = served.hub.store().clone();
     let announced = Event::SignerAnnounced { signer: key("hub 2").address() };
-    let revoked = Event::SignerRevoked { signer: key("hub").address(), until: Time(90_000) };
-    let both = view_after(vec![announced.clone()]);
+    let both = view_after(vec![announced.clone()], vec![]);
     let hub = Hub::new(store, key("hub 2"), deployment, policy, both, [8; 32]).await.expect("it begins");
     let eyes = key("alice");
     let ctx = served.town.ctx(&eyes);
@@ -331,29 +335,66 @@ async fn what_a_revoked_key_has_signed_is_shown_with_a_word_of_the_new_one() {
         [newest.hub_signer(ctx.domain, ctx.keys), promised, told.hub_signer(ctx.domain, ctx.keys)]
     };
     assert_eq!(shown().await, [Some(key("hub").address()); 3], "what is trusted is shown as it was signed");
-    hub.see(view_after(vec![announced, revoked]));
+    hub.see(view_after(vec![announced], vec![revoked(90_000)]));
     assert_eq!(shown().await, [Some(key("hub 2").address()); 3]);
 }
 
 #[tokio::test]
-async fn a_replica_whose_key_does_not_count_signs_nothing_and_says_so() {
+async fn a_replica_whose_key_does_not_count_signs_and_shows_nothing_and_says_so() {
     let mut served = Served::new().await;
-    let proposal = served.town.proposes("alice", vec![], vec![]);
+    let token = served.town.token(100, 1);
+    let proposal = served.town.proposes("alice", vec![detaching(&token)], vec![token.clone()]);
     let offer = json!({ "client": Address::repeat_byte(1), "asset": Address::ZERO, "collateral": "1" });
-    served.hub.see(view_after(vec![Event::SignerRevoked { signer: key("hub").address(), until: Time(90_000) }]));
+    let bob = served.session("bob").await;
+    let request = served.client.get(format!("{}/mailbox?follow=true", served.url)).bearer_auth(&bob);
+    let mut followed = request.send().await.expect("an answer");
+    served.hub.see(view_after(vec![], vec![revoked(90_000)]));
     for (status, said) in [
         served.post("/sendPropose", "", &proposal).await,
         served.post("/offer", "", &offer).await,
         served.get("/health", "").await,
+        served.get("/mailbox", &bob).await,
+        served.get(&format!("/retrievePaymentReceipt/{}", token.id()), &bob).await,
     ] {
         assert_eq!(status, 503, "{said}");
         assert!(said.to_string().contains("ask another replica"), "{said}");
     }
+    let over = async { while followed.chunk().await.expect("lines").is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), over).await.expect("who follows is sent away");
     let alice = served.town.id("alice");
     assert!(served.hub.newest(alice).await.expect("it is known").newest.is_none(), "nothing was kept");
-    served.hub.see(view_after(vec![]));
+    served.hub.see(view_after(vec![], vec![]));
     served.proposes(&proposal).await;
     assert_eq!(served.get("/health", "").await.0, 200);
+    assert_eq!(served.mailbox(&bob, "").await.letters.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_counts_once_its_announcement_is_final_and_what_it_signs_replaces_only_what_counts_shorter() {
+    let mut served = Served::new().await;
+    let proposal = served.town.proposes("alice", vec![], vec![]);
+    served.proposes(&proposal).await;
+    let announced = Event::SignerAnnounced { signer: key("hub 2").address() };
+    let (store, deployment) = (served.hub.store().clone(), served.hub.deployment().clone());
+    let policy = Policy { collateral: Amount(500), opening_fee: Amount(21) };
+    let recent = view_after(vec![], vec![announced.clone(), revoked(90_000)]);
+    let hub = Hub::new(store, key("hub 2"), deployment, policy, recent, [8; 32]).await.expect("it begins");
+    let fault = hub.health().await.expect_err("a reorganisation may take it back").to_string();
+    assert!(fault.contains("ask another replica"), "{fault}");
+    let alice = served.town.id("alice");
+    let shows = async || {
+        let newest = hub.newest(alice).await.expect("it is known").newest.expect("a state");
+        newest.hub_signer(&served.town.domain, &key("hub"))
+    };
+    assert_eq!(shows().await, Some(key("hub").address()), "the contract takes it still");
+    hub.see(view_after(vec![announced.clone()], vec![revoked(90_000)]));
+    assert_eq!((hub.health().await.is_ok(), shows().await), (true, Some(key("hub 2").address())));
+    let earlier = Event::SignerRevoked { signer: key("hub 2").address(), until: Time(80_000) };
+    hub.see(view_after(vec![announced.clone()], vec![earlier, revoked(90_000)]));
+    assert_eq!(shows().await, Some(key("hub").address()), "of two that are on their way out the one that stays longer");
+    let later = Event::SignerRevoked { signer: key("hub 2").address(), until: Time(95_000) };
+    hub.see(view_after(vec![announced], vec![later, revoked(90_000)]));
+    assert_eq!(shows().await, Some(key("hub 2").address()));
 }
 
 #[tokio::test]

@@ -79,9 +79,10 @@ pub fn view() -> View {
     view_at(NOW)
 }
 
-/// The same, with another block.
-pub fn view_after(events: Vec<Event>) -> View {
-    view().with(vec![(Head { number: 4, hash: B256::repeat_byte(4), time: NOW }, events)]).expect("in order")
+/// The same, with two more blocks: one that is final, and the newest.
+pub fn view_after(settled: Vec<Event>, recent: Vec<Event>) -> View {
+    let head = |number, time| Head { number, hash: B256::repeat_byte(number as u8), time };
+    view().with(vec![(head(4, NOW.before(TERMS.reorg)), settled), (head(5, NOW), recent)]).expect("in order")
 }
 
 pub struct Town {

@@ -131,7 +131,7 @@ impl Client {
     #[must_use]
     pub fn is_hub_silent<C: Chain, K, R: Rules>(&self, ctx: &Ctx<'_, C, K, R>) -> bool {
         let now = ctx.chain.now();
-        self.half.as_ref().is_some_and(|half| half.sent_at.until(now) > ctx.terms.patience)
+        self.half.as_ref().is_some_and(|half| half.sent_at.until(now) > ctx.terms.waits())
     }
 
     /// Whether the channel runs: open on chain, this epoch.

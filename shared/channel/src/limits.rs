@@ -34,7 +34,8 @@ pub const REORG: u64 = 900;
 /// The longest life of a token where nothing else is said, seconds: a week, longer than any task; collateral is bound as long.
 pub const TOKEN_LIFE: u64 = 604_800;
 
-/// Seconds that a client waits for its hub where nothing else is said: a restart, or another replica, takes less.
+/// Seconds that a client waits for its hub at most (rule 14), and where nothing else is said: a restart, or another replica, takes less, and a
+/// hub that could name its own time would bind its clients' money with its silence.
 pub const PATIENCE: u64 = 60;
 
 /// Tokens of one payer in flight where nothing else is said: each binds collateral at a payee, and a claim costs the hub gas.

@@ -18,7 +18,7 @@ pub struct Terms {
     pub reorg: u64,
     /// The furthest `claim_by` ahead: the hub's money is bound no longer.
     pub max_token_life: u64,
-    /// How long a client waits for an answer before it goes to the chain (rule 14).
+    /// How long a client should wait for an answer before it goes to the chain; see [`Terms::waits`].
     pub patience: u64,
     /// Tokens in flight of one payer.
     pub live_tokens: usize,
@@ -145,11 +145,18 @@ impl Terms {
         self.inclusion.saturating_add(self.reorg)
     }
 
+    /// How long a client waits for an answer: what the hub asks for, at most [`crate::limits::PATIENCE`] (rule 14).
+    #[must_use]
+    pub const fn waits(&self) -> u64 {
+        let most = crate::limits::PATIENCE;
+        if self.patience < most { self.patience } else { most }
+    }
+
     /// How long before something must be sent to the chain the hub is asked, so that its refusal or its silence is known by then: patience and
     /// inclusion.
     #[must_use]
     pub const fn ask(&self) -> u64 {
-        self.patience.saturating_add(self.inclusion).saturating_add(1)
+        self.waits().saturating_add(self.inclusion).saturating_add(1)
     }
 
     /// How long a party may be away without losing anything: G − 2 i − r.

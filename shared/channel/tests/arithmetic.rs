@@ -3,7 +3,7 @@
 use tarefa_channel::limits;
 use tarefa_channel::message::{Balances, Op, OpKind, Token, TokenKind};
 use tarefa_channel::price::{self, PriceError};
-use tarefa_channel::terms::Terms;
+use tarefa_channel::terms::{Terms, TermsError};
 use tarefa_channel::transition::{Known, Position, Side, Tokens, TransitionError, side_word};
 use tarefa_channel::window::{self, WindowError};
 use tarefa_channel::{Address, Amount, B256, ChannelId, Seq, Time, TokenId, U256};
@@ -63,6 +63,32 @@ fn deadlines_keep_their_distances_and_a_party_may_be_away_between_them() {
     assert_eq!(TERMS.revocation_delay(), 604_800 + 172_800 + 84_300);
     assert!(TERMS.reaches(Time(0), Time(1501)) && !TERMS.reaches(Time(0), Time(1500)));
     assert_eq!(Time::MAX.after(1), Time::MAX, "a uint40 has a last second");
+}
+
+#[test]
+fn terms_under_which_somebody_could_not_be_safe_are_refused() {
+    assert_eq!(TERMS.check(), Ok(()));
+    let short = Terms { grace: 2 * 600 + 900, ..TERMS };
+    assert_eq!(short.check(), Err(TermsError::Grace { grace: 2100, inclusion: 600, reorg: 900 }), "nobody may be away");
+    let endless = Terms { grace: u64::MAX, ..TERMS };
+    assert_eq!(endless.check(), Err(TermsError::Grace { grace: u64::MAX, inclusion: 600, reorg: 900 }));
+    assert_eq!(Terms { inclusion: 0, ..TERMS }.check(), Err(TermsError::Margin(0, 900)));
+    assert_eq!(Terms { reorg: 0, ..TERMS }.check(), Err(TermsError::Margin(600, 0)));
+    let life = 2 * TERMS.distance();
+    assert_eq!(Terms { max_token_life: life, ..TERMS }.check(), Err(TermsError::Life(life)));
+    assert_eq!(Terms { max_token_life: life + 1, ..TERMS }.check(), Ok(()));
+    let patient = Terms { patience: TERMS.offline_bound() + 1, ..TERMS };
+    assert_eq!(patient.check(), Err(TermsError::Patience(84_301)));
+    for live in [0, limits::PENDING + 1] {
+        assert_eq!(Terms { live_tokens: live, ..TERMS }.check(), Err(TermsError::Live(live)));
+    }
+}
+
+#[test]
+fn no_hub_may_be_silent_for_longer_than_a_minute_whatever_its_terms_say() {
+    assert_eq!(Terms { patience: 59, ..TERMS }.waits(), 59);
+    let patient = Terms { patience: TERMS.offline_bound(), ..TERMS };
+    assert_eq!((patient.check(), patient.waits(), patient.ask()), (Ok(()), 60, 661), "rule 14");
 }
 
 #[test]

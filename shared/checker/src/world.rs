@@ -109,6 +109,8 @@ pub struct World {
     pub away_until: Time,
     /// The enforced state of Bob's channel when the honest party sent what is in the mempool (rule NoOpening off).
     pub seen: Seq,
+    /// The hub's first signer signs, whose revocation is announced: only while a move is played.
+    pub stale: bool,
     /// Whether it has nothing to do until something changes.
     pub idle: bool,
 }
@@ -158,6 +160,7 @@ impl World {
             elsewhere: 0,
             away_until: Time(0),
             seen: Seq::ZERO,
+            stale: false,
             idle: false,
         };
         world.prepare(scenario);

@@ -43,7 +43,7 @@ pub async fn hub(args: BenchHub) -> Result<u8> {
     );
     ui.waiting("a chain, a hub, clients and their channels");
     let mut town = Town::begin(&args).await?;
-    let serial = serial(&args, &town).await?;
+    let (serial, spent_alone) = serial(&args, &town).await?;
     let steps = profile(&mut town).await?;
     let reference = reference()?;
     ui.waiting("invoices");
@@ -77,6 +77,7 @@ pub async fn hub(args: BenchHub) -> Result<u8> {
         latencies,
         took,
         serial,
+        spent_alone,
         steps,
         reference,
         invoicing: Measured::between(&empty, &before),
@@ -123,14 +124,20 @@ async fn pay(payer: &Client, invoice: &Invoice) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64() * 1e3)
 }
 
-async fn serial(args: &BenchHub, town: &Town) -> Result<Vec<f64>> {
+/// Payments with nobody else: what each took, and what all of them cost the hub.
+async fn serial(args: &BenchHub, town: &Town) -> Result<(Vec<f64>, Measured)> {
     let mut all = vec![];
     let count = if args.serial > 0 { args.serial + WARM_UP } else { 0 };
     let invoices = town.invoices(0, count).await?;
-    for invoice in &invoices {
+    let (warming, counted) = invoices.split_at(WARM_UP.min(invoices.len()));
+    for invoice in warming {
+        pay(&town.payers[0], invoice).await?;
+    }
+    let before = town.measure().await?;
+    for invoice in counted {
         all.push(pay(&town.payers[0], invoice).await?);
     }
-    Ok(all.split_off(WARM_UP.min(all.len())))
+    Ok((all, Measured::between(&before, &town.measure().await?)))
 }
 
 /// Where the time of a payment goes, if that is asked for.

@@ -151,6 +151,8 @@ pub async fn rotate(args: HubRotate) -> Result<u8> {
     let facts = json!({ "signer": new, "before": old });
     office.ui.stage("rotated", &format!("the hub signs with {new}; the key of {old} is {}", kept.display()), facts);
     office.ui.say("      next: start every replica again, each with the new signer.key");
+    let reorg = office.settings.deployment.terms.reorg;
+    office.ui.say(&format!("            they sign once the announcement is final, {reorg} s after it"));
     office.ui.say(&format!("     later: tarefa hub revoke {old}"));
     office.ui.done();
     Ok(0)

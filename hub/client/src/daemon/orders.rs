@@ -40,6 +40,11 @@ impl Ordered {
     pub fn pays(&self) -> usize {
         self.orders.iter().filter(|order| order.pays()).count()
     }
+
+    /// How many tokens it ends, whose room its own payments have.
+    pub fn ends(&self) -> usize {
+        self.orders.iter().filter(|order| order.ends()).count()
+    }
 }
 
 impl Daemon {

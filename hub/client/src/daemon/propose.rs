@@ -15,7 +15,7 @@ use super::wait::{Until, Waiter};
 use super::{Daemon, Input, Step};
 use crate::fault::ClientFault;
 use crate::link::LinkFault;
-use crate::order::{Built, Order, build};
+use crate::order::{Built, Order, build, ends, may_be_kept};
 
 /// How long before a hub that did not answer is asked again.
 const REST: Duration = Duration::from_millis(300);
@@ -40,6 +40,15 @@ const SETTLE_IDLE: Duration = Duration::from_secs(1);
 
 fn attaches(op: &Op) -> bool {
     op.kind == OpKind::Attach
+}
+
+/// The next of what is wished for. A state that attaches is kept where the hub refuses it, and closes the channel if there is something in it
+/// that only the hub can do: what else is wished for goes into the one behind it.
+fn unmixed(mut wishes: Vec<Op>) -> Vec<Op> {
+    if wishes.iter().any(attaches) {
+        wishes.retain(|wish| may_be_kept(wish.kind));
+    }
+    wishes
 }
 
 impl Daemon {
@@ -84,7 +93,7 @@ impl Daemon {
     /// would be refused for one too many.
     fn room(&self, ops: &[Op]) -> usize {
         let pending = self.client.as_ref().map_or(0, |client| client.position.pending.len());
-        let ended = ops.iter().filter(|op| matches!(op.kind, OpKind::Settle | OpKind::Refund)).count();
+        let ended = ops.iter().filter(|op| ends(op)).count();
         self.settings.deployment.terms.live_tokens.saturating_sub(pending.saturating_sub(ended))
     }
 
@@ -162,14 +171,19 @@ impl Daemon {
 
     /// What goes into the next state, of what is wished for and ordered.
     fn choose(&mut self, wishes: Vec<Op>) -> (Vec<Op>, Vec<Ordered>) {
-        // An order that was refused goes by itself, after what the channel needs: orders in vain hold up nothing.
-        let waits = self.orders.front().is_some_and(|first| first.alone) && !wishes.is_empty();
         // What attaches is kept where the hub refuses it: an order in it would be refused with it, and could still be carried out.
-        if waits || !self.orders.is_empty() && wishes.iter().any(attaches) && !self.attached {
-            return (wishes, vec![]);
+        if !self.orders.is_empty() && wishes.iter().any(attaches) && !self.attached {
+            return (unmixed(wishes), vec![]);
         }
-        let taken = self.take_orders(self.room(&wishes));
-        (wishes.into_iter().filter(|wish| taken.is_empty() || !attaches(wish)).collect(), taken)
+        let mut taken = self.take_orders(self.room(&wishes));
+        // An order that was refused, or that is kept where it is, goes by itself, after what the channel needs: orders in vain hold up nothing.
+        if taken.first().is_some_and(|first| first.alone) && !wishes.is_empty() {
+            taken.drain(..).rev().for_each(|ordered| self.orders.push_front(ordered));
+        }
+        if taken.is_empty() {
+            return (unmixed(wishes), taken);
+        }
+        (wishes.into_iter().filter(|wish| !attaches(wish)).collect(), taken)
     }
 
     /// What the channel would like by itself.
@@ -180,8 +194,7 @@ impl Daemon {
         }
         let mut wishes = self.channel()?.wishes(&self.ctx());
         // A settlement alone costs the hub as much as a payment: it rides with the next one, if that comes soon.
-        let rides = |op: &Op| matches!(op.kind, OpKind::Settle | OpKind::Refund);
-        if self.orders.is_empty() && self.busy_at.elapsed() < SETTLE_IDLE && wishes.iter().all(rides) {
+        if self.orders.is_empty() && self.busy_at.elapsed() < SETTLE_IDLE && wishes.iter().all(ends) {
             return Ok(vec![]);
         }
         if self.settings.manual {
@@ -196,13 +209,15 @@ impl Daemon {
     fn take_orders(&mut self, mut room: usize) -> Vec<Ordered> {
         let (mut taken, mut waiting, mut ops) = (vec![], vec![], 0);
         while let Some(ordered) = self.orders.front() {
-            ops += ordered.orders.len();
             let (pays, alone) = (ordered.pays(), ordered.alone);
-            let fits = pays <= room;
+            let fits = pays <= room + ordered.ends();
+            if fits {
+                ops += ordered.orders.len();
+            }
             if ops > ORDERED || alone && fits && !taken.is_empty() {
                 break;
             }
-            room = if fits { room - pays } else { 0 };
+            room = if fits { room + ordered.ends() - pays } else { 0 };
             let into = if fits { &mut taken } else { &mut waiting };
             into.extend(self.orders.pop_front());
             if alone && fits {
@@ -250,14 +265,16 @@ impl Daemon {
         let hash = half.proposal.state.hash();
         let (link, tell, proposal) = (self.link.clone(), self.tell_loop.clone(), half.proposal.clone());
         let posting = tokio::spawn(async move {
+            let mut answers = 0;
             loop {
                 let answer = link.propose(&proposal).await;
                 let rest = match &answer {
                     // The channel is new, and the hub does not see it yet.
                     Err(LinkFault::Refused { status: 404, .. }) => REST,
                     Ok(_) | Err(LinkFault::Refused { .. }) => {
-                        // Where an answer does not count another replica is asked next.
-                        let rest = if answer.is_ok() { REST } else { REFUSED_REST };
+                        // Where an answer does not count another replica is asked next, each of them once without a rest.
+                        answers += usize::from(answer.is_ok());
+                        let rest = if answer.is_ok() && answers <= link.replicas() { REST } else { REFUSED_REST };
                         if tell.send(Input::Answer(hash, answer)).await.is_err() {
                             return;
                         }
@@ -360,5 +377,21 @@ impl Daemon {
             self.orders.push_back(Ordered { orders, tell, alone: true, until });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tarefa_channel::Amount;
+
+    use super::*;
+
+    #[test]
+    fn what_attaches_goes_with_nothing_that_only_the_hub_can_do() {
+        let of = |kind| Op::of(kind, Amount(1));
+        let others = vec![of(OpKind::In), of(OpKind::Settle), of(OpKind::Refund), of(OpKind::Decline)];
+        let with = [others.clone(), vec![of(OpKind::Attach)]].concat();
+        assert_eq!(unmixed(with), [of(OpKind::Settle), of(OpKind::Decline), of(OpKind::Attach)]);
+        assert_eq!(unmixed(others.clone()), others);
     }
 }

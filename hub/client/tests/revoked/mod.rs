@@ -25,6 +25,17 @@ async fn a_replica_whose_signature_does_not_count_is_left_for_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_whose_signatures_never_count_is_not_asked_without_a_rest() {
+    let town = Town::new().await;
+    town.manners.strange.store(true, Ordering::Relaxed);
+    let town = opened(town).await;
+    let out = town.ask("alice", Request::WithdrawHot { amount: Amount(500) });
+    tokio::time::timeout(Duration::from_secs(3), out).await.expect_err("nobody signs it");
+    let asked = town.manners.asked.lock().expect("nobody panics").len();
+    assert!((2..=3).contains(&asked), "{asked} times in three seconds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rule_12_a_hub_that_signs_nothing_again_has_its_state_checkpointed_and_its_promise_redeemed_in_time() {
     for silent in [true, false] {
         let mut town = opened(Town::under(SHORT, Duration::ZERO).await).await;

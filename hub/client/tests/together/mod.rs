@@ -87,10 +87,21 @@ async fn payments_behind_several_that_wait_for_room_wait_too_and_what_pays_nothi
         tokio::time::sleep(Duration::from_millis(200)).await;
         town.ask("alice", single).await.expect("there is room in the end")
     };
+    // More than go into one state.
+    let more = invoiced(&town, 100, true).await;
+    let crowd = (0..40).map(|_| {
+        tokio::spawn({
+            let (door, more) = (town.door("alice"), more.clone());
+            async move { door.ask(more).await.is_ok() }
+        })
+    });
     let rest = async {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let crowd: Vec<_> = crowd.collect();
+        tokio::time::sleep(Duration::from_millis(200)).await;
         let out = Request::WithdrawHot { amount: Amount(50) };
         let out = town.ask("alice", out).await.expect("nothing to wait for");
+        crowd.iter().for_each(tokio::task::JoinHandle::abort);
         for token in &taken[..2] {
             town.ask("bob", Request::Collect { token: *token }).await.expect("he may");
         }
@@ -100,6 +111,24 @@ async fn payments_behind_several_that_wait_for_room_wait_too_and_what_pays_nothi
     let seq = |said: &serde_json::Value| said["seq"].as_u64().expect("a number");
     assert!(seq(&out) < seq(&both) && seq(&both) <= seq(&one), "{out} {both} {one}");
     assert_eq!(both["tokens"].as_array().map(Vec::len), Some(2), "{both}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_request_ends_makes_room_for_what_it_pays() {
+    let mut town = Town::new().await;
+    town.manual = true;
+    let town = opened(town).await;
+    let mut taken = vec![pay(&town, 100, false).await];
+    town.until("bob", "it is offered", |status| status["offered"].as_array().map(Vec::len) == Some(1)).await;
+    town.ask("bob", Request::PopProofOfDetachment { proof: None }).await.expect("it is there");
+    town.ask("bob", Request::AttachTokenOffChain { token: taken[0] }).await.expect("it is his");
+    for _ in 1..LIVE {
+        taken.push(pay(&town, 100, true).await);
+    }
+    town.ask("alice", Request::AwaitPayment { token: taken[0] }).await.expect("she has the receipt");
+    let next = invoiced(&town, 100, false).await;
+    let settle = Request::SettleOffChainOffChainTransfer { token: taken[0] };
+    town.ask("alice", names(&[&settle, &next])).await.expect("as many as before are under way");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,7 +71,7 @@ impl Client {
     /// This client sees the chain again after it did not, or has been away: a proposal under way is sent again, and the hub has its time to
     /// answer, unless the redemption of what it attaches cannot wait so long.
     pub fn resume<C: Chain, K, R: Rules>(&mut self, ctx: &Ctx<'_, C, K, R>) {
-        let later = ctx.chain.now().after(ctx.terms.patience);
+        let later = ctx.chain.now().after(ctx.terms.waits());
         let Some(half) = &mut self.half else { return };
         let named = half.proposal.state.ops.iter().filter_map(|op| self.earning.get(&TokenId(op.token)));
         if named.into_iter().all(|earning| ctx.terms.reaches(later, earning.token.redeem_by)) {

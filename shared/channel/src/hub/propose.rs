@@ -1,6 +1,6 @@
 //! `/sendPropose`: a client's proposal against the rows of one transaction.
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::ops::{Work, runs};
@@ -210,8 +210,14 @@ fn again<C: Chain, K: Signer + Recover, R: Rules>(
     Ok(Accepted { channels: vec![], tokens: vec![], invoices: vec![], answer })
 }
 
-fn is_trusted<C: Chain, K: Recover, R: Rules>(hub: &HubSignature, digest: Digest, ctx: &Ctx<'_, C, K, R>) -> bool {
-    hub.signer(ctx.domain, digest, ctx.keys).is_some_and(|signer| ctx.chain.trusted(signer))
+/// Whether what this signer has signed counts at least as long as what this hub would sign now: then it stays.
+fn stays<C: Chain, K: Signer, R: Rules>(signer: Option<Address>, ctx: &Ctx<'_, C, K, R>) -> bool {
+    // Never, where it was not announced.
+    let until = |signer| match ctx.chain.revoked_from(signer) {
+        None if ctx.chain.trusted(signer) => Time::MAX,
+        until => until.unwrap_or_default(),
+    };
+    signer.is_some_and(|signer| until(signer) >= until(ctx.keys.address()))
 }
 
 fn sign_alone<C, K: Signer, R: Rules>(digest: Digest, ctx: &Ctx<'_, C, K, R>) -> HubSignature {
@@ -219,11 +225,10 @@ fn sign_alone<C, K: Signer, R: Rules>(digest: Digest, ctx: &Ctx<'_, C, K, R>) ->
     HubSignature { signature, proof: vec![] }
 }
 
-/// The hub's word on a state it has signed: the stored one, or a new one where that key is on its way out (rule 12). The hub holds
-/// the state and the client's signature, so it can always sign again.
+/// The hub's word on a state it has signed: the stored one, or a new one where that key is on its way out before this one (rule 12). The hub
+/// holds the state and the client's signature, so it can always sign again.
 fn trusted_word<C: Chain, K: Signer + Recover, R: Rules>(signed: &Signed, ctx: &Ctx<'_, C, K, R>) -> HubWord {
-    let signer = signed.hub_signer(ctx.domain, ctx.keys);
-    if signer.is_some_and(|signer| ctx.chain.trusted(signer)) {
+    if stays(signed.hub_signer(ctx.domain, ctx.keys), ctx) {
         signed.hub.clone()
     } else {
         HubWord::State(sign_alone(signed.state.digest(ctx.domain), ctx))
@@ -243,7 +248,7 @@ pub fn renewed_promise<C: Chain, K: Signer + Recover, R: Rules>(
     ctx: &Ctx<'_, C, K, R>,
 ) -> HubSignature {
     let digest = row.grant.digest(ctx.domain);
-    if is_trusted(&row.hub, digest, ctx) { row.hub.clone() } else { sign_alone(digest, ctx) }
+    if stays(row.hub.signer(ctx.domain, digest, ctx.keys), ctx) { row.hub.clone() } else { sign_alone(digest, ctx) }
 }
 
 /// A payee says, without a state, that it does not want a token. That binds nobody, so it changes nothing (rule 10).

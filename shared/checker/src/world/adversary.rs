@@ -6,6 +6,7 @@ use tarefa_channel::id::{Amount, Seq, TokenId};
 use tarefa_channel::message::{Op, OpKind, TokenKind};
 
 use super::World;
+use crate::keys::NEXT;
 use crate::scenario::{ALICES, BOBS, Party, Scenario};
 
 /// One step of a schedule.
@@ -49,6 +50,8 @@ pub enum Move {
     Propose(Party, Vec<Op>, bool, Seq),
     /// Bob says, without signing it, that he does not want a token.
     Refuse(TokenId),
+    /// A message whose hub's words are signed by the key whose revocation is announced.
+    Stale(Box<Self>),
     /// Somebody has a call mined at once.
     Call(Address, Box<Call>),
 }
@@ -119,6 +122,17 @@ impl World {
 
     /// Messages that the adversary can let the honest client have.
     fn deliveries(&self, scenario: &Scenario, moves: &mut Vec<Move>) {
+        let before = moves.len();
+        self.messages(scenario, moves);
+        if self.signing(scenario) == NEXT {
+            let signed =
+                |step: &&Move| matches!(step, Move::Answer | Move::Offer(_) | Move::Receipt(_) | Move::Declined(_));
+            let stale = moves[before..].iter().filter(signed).map(|step| Move::Stale(Box::new(step.clone())));
+            moves.extend(stale.collect::<Vec<_>>());
+        }
+    }
+
+    fn messages(&self, scenario: &Scenario, moves: &mut Vec<Move>) {
         let Some(client) = self.client() else { return };
         if client.half.is_some() {
             moves.push(Move::Answer);

@@ -1,7 +1,7 @@
 //! What the adversary can have mined.
 
 use tarefa_channel::contract::{
-    AttachToken, Call, Evidence, Finalise, HubWord, Owner, Redeem, RedemptionStatus, Status,
+    AttachToken, Call, Evidence, Finalise, HubWord, Owner, Redeem, RedemptionStatus, Signed, Status,
 };
 use tarefa_channel::id::{Amount, Seq, TokenId};
 use tarefa_channel::message::{Grant, Message, State, Token, TokenKind, Voucher};
@@ -19,8 +19,24 @@ impl World {
     /// Which of the hub's signers an honest client takes an answer of: the second one from the announcement on. Where the attack on rule 12 is looked for
     /// the hub signs nothing again; a random one would do so too often.
     pub(super) fn signing(&self, scenario: &Scenario) -> Address {
-        let again = scenario.rules.hold(Rule::R12) && !scenario.heedless;
+        let again = scenario.rules.hold(Rule::R12) && !scenario.heedless && !self.stale;
         if again && self.is_announced() { NEXT } else { SIGNER }
+    }
+
+    /// Who signs for a hub that colludes where the contract looks: the second signer once the first one's revocation has taken effect.
+    fn enforcing(&self, scenario: &Scenario) -> Address {
+        let until = self.contract.signers.get(&SIGNER).copied().flatten();
+        if until.is_some_and(|until| self.now >= until) { self.signing(scenario) } else { SIGNER }
+    }
+
+    /// The states of a channel that the adversary can have enforced. The hub has them, and signs them again when its first word counts no more.
+    fn shown(&self, owner: Owner, scenario: &Scenario) -> Vec<Signed> {
+        let signer = self.enforcing(scenario);
+        let again = |signed: &Signed| {
+            let hub = HubWord::State(signs_as(signer, &signed.state, &self.contract.domain));
+            Signed { hub, ..signed.clone() }
+        };
+        self.known[&owner].iter().map(|signed| if signer == SIGNER { signed.clone() } else { again(signed) }).collect()
     }
 
     /// Whether the revocation of the hub's first signer is announced.
@@ -77,8 +93,9 @@ impl World {
     fn on_channel(&self, owner: Owner, scenario: &Scenario, calls: &mut Vec<(Address, Call)>) {
         let row = self.contract.row(owner);
         let clients = if owner == ALICES { Party::Alice } else { Party::Bob };
-        let closer = if scenario.honest == clients { SIGNER } else { owner.client };
-        let newer = self.known[&owner].iter().filter(|signed| signed.state.seq > row.seq);
+        let closer = if scenario.honest == clients { self.enforcing(scenario) } else { owner.client };
+        let shown = self.shown(owner, scenario);
+        let newer = shown.iter().filter(|signed| signed.state.seq > row.seq);
         if row.status == Status::Open {
             // At a newer state: a checkpoint and a close, both at once.
             calls.push((closer, Call::Close { owner, signed: None }));
@@ -86,7 +103,7 @@ impl World {
         if row.status == Status::Open || self.now < row.closes_at {
             calls.extend(newer.map(|signed| (closer, Call::Argue { owner, signed: signed.clone() })));
         }
-        for signed in self.known[&owner].iter().filter(|signed| signed.state.seq >= row.seq) {
+        for signed in shown.iter().filter(|signed| signed.state.seq >= row.seq) {
             let balances = &signed.state.balances;
             if balances.client_out > row.client_out || balances.hub_out > row.hub_out {
                 calls.push((closer, Call::AttachState { owner, signed: signed.clone() }));
@@ -122,9 +139,10 @@ impl World {
                 calls.push((SIGNER, Call::Credit { owner: BOBS, tokens: vec![id] }));
             }
             let enforced = self.contract.row(BOBS).seq;
-            for signed in self.known[&BOBS].iter().filter(|signed| may_void(scenario, signed.state.seq, enforced)) {
+            let shown = self.shown(BOBS, scenario);
+            for signed in shown.into_iter().filter(|signed| may_void(scenario, signed.state.seq, enforced)) {
                 let tokens = vec![token.clone()];
-                calls.push((SIGNER, Call::ArgueRedemption { owner: BOBS, signed: signed.clone(), tokens }));
+                calls.push((SIGNER, Call::ArgueRedemption { owner: BOBS, signed, tokens }));
             }
         }
         let as_bob = scenario.honest != Party::Bob;
@@ -203,7 +221,9 @@ impl World {
         let ids: Vec<TokenId> = tokens.iter().map(Token::id).collect();
         let index = ids.iter().position(|pending| *pending == id)?;
         let (grant, hub) = match &payer.hub {
-            HubWord::Grant(grant, hub) if grant.token == id => (*grant, hub.clone()),
+            HubWord::Grant(grant, hub) if grant.token == id && self.enforcing(scenario) == SIGNER => {
+                (*grant, hub.clone())
+            }
             _ => self.grant(id, scenario)?,
         };
         let proof = pending_proof(&ids, index);

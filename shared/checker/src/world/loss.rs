@@ -172,6 +172,7 @@ pub(super) fn tell(scenario: &Scenario, before: &World, step: &Move, after: &Wor
         Move::Offer(_) => "Bob gets token and grant and delivers".to_owned(),
         Move::Voucher(place) => format!("Bob gets voucher {}", place + 1),
         Move::Declined(_) => "Bob shows Alice that he declines".to_owned(),
+        Move::Stale(step) => format!("{}, by the revoked key", tell(scenario, before, step, after)),
         Move::Elsewhere(_) => "Alice pays elsewhere".to_owned(),
         Move::Reveal => "Bob shows the key".to_owned(),
         Move::Propose(party, all, last, seq) => {

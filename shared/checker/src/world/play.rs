@@ -162,6 +162,11 @@ impl World {
                 let attached = Attached { receipt: state.receipt(), signature, hub };
                 self.tell_client(scenario, |client, ctx| client.declined(token.id(), &attached, ctx))
             }
+            Move::Stale(step) => {
+                let mut after = Self { stale: true, ..self.clone() }.play(step, scenario)?;
+                after.stale = false;
+                (after != *self).then_some(after)
+            }
             Move::Elsewhere(place) => Some(Self { elsewhere: self.elsewhere | 1 << place, ..self.clone() }),
             Move::Reveal => Some(Self { key: true, ..self.clone() }),
             Move::Propose(party, ops, last, seq) => self.propose(*party, ops, *last, *seq, scenario),

@@ -72,6 +72,8 @@ pub struct Report<'a> {
     pub took: Duration,
     /// Milliseconds, in order.
     pub serial: Vec<f64>,
+    /// For those.
+    pub spent_alone: Measured,
     /// Milliseconds of each step of a payment by itself.
     pub steps: Option<[f64; 5]>,
     /// Microseconds.
@@ -116,6 +118,11 @@ impl Report<'_> {
         self.invoicing.cpu / self.payments()
     }
 
+    /// The same for a payment that has the hub for itself: nothing is shared with another.
+    fn serial_cpu(&self) -> f64 {
+        if self.serial.is_empty() { f64::NAN } else { self.spent_alone.cpu / self.serial.len() as f64 }
+    }
+
     fn serial_p50(&self) -> f64 {
         let mut sorted = self.serial.clone();
         sorted.sort_by(f64::total_cmp);
@@ -145,7 +152,7 @@ impl Report<'_> {
             "hub_cpu_per_reference": rounded(self.cpu() / self.reference),
             "p50_ms": rounded(quantile(&self.latencies, 0.5)), "p95_ms": rounded(quantile(&self.latencies, 0.95)),
             "p99_ms": rounded(quantile(&self.latencies, 0.99)),
-            "serial_p50_ms": rounded(self.serial_p50()),
+            "serial_p50_ms": rounded(self.serial_p50()), "serial_hub_cpu_us": rounded(self.serial_cpu()),
             "commits_per_payment": rounded(self.spent.commits / self.payments()),
             "proposals_per_payment": rounded(self.spent.signed / self.payments()),
             "profile": steps,
@@ -160,7 +167,7 @@ impl Report<'_> {
             (quantile(&self.latencies, 0.5), quantile(&self.latencies, 0.95), quantile(&self.latencies, 0.99));
         let mut text = format!(
             "{:.0} payments/s ({} payments, {} payers with {} each at once)\nhub: {:.0} us of processor time each, {:.2} x the reference of 3 checks and 2 signatures ({:.0} us); an invoice {:.0} us\n\
-             latency ms: p50 {p50:.1}, p95 {p95:.1}, p99 {p99:.1}; one after the other p50 {:.2}\n{:.2} commits and {:.2} proposals a payment; conserved: {}",
+             latency ms: p50 {p50:.1}, p95 {p95:.1}, p99 {p99:.1}\none after the other, with nobody else: p50 {:.2} ms, hub {:.0} us each\n{:.2} commits and {:.2} proposals a payment; conserved: {}",
             self.rate(),
             self.latencies.len(),
             self.args.pairs,
@@ -170,6 +177,7 @@ impl Report<'_> {
             self.reference,
             self.cpu_of_invoice(),
             self.serial_p50(),
+            self.serial_cpu(),
             self.spent.commits / self.payments(),
             self.spent.signed / self.payments(),
             self.conserved,
