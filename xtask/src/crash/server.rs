@@ -6,13 +6,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-/// How long it may take to come back: it reads its log first, and children of the one that was killed may still hold its memory.
-const BACK: Duration = Duration::from_secs(60);
+/// How long it may take to come back: it looks through its files and reads its log first, and children of the one that was killed may still
+/// hold its memory. A server that takes longer than this on a busy machine is broken.
+const BACK: Duration = Duration::from_secs(120);
+/// How often it is asked whether it is back.
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub struct Server {
     /// The address of the scenario's own database.
     pub database: String,
+    name: String,
     data: PathBuf,
+}
+
+/// A server that was killed looks through the files of all its databases: without those of earlier scenarios each start takes as long as the first.
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that does not run, after a failure, keeps it.
+        let _ = sql(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
 }
 
 fn variable(name: &str) -> Result<String> {
@@ -22,15 +34,12 @@ fn variable(name: &str) -> Result<String> {
 impl Server {
     /// A new database, whose name nobody else may have used.
     pub fn new(name: &str) -> Result<Self> {
-        let (server, data) = (variable("HUB_POSTGRES")?, PathBuf::from(variable("HUB_POSTGRES_DATA")?));
-        let base = server.rsplit_once('/').context("HUB_POSTGRES is no address")?.0;
-        let new = Self { database: format!("{base}/{name}"), data };
+        let (address, data) = (variable("HUB_POSTGRES")?, PathBuf::from(variable("HUB_POSTGRES_DATA")?));
+        let base = address.rsplit_once('/').context("HUB_POSTGRES is no address")?.0;
+        let new = Self { database: format!("{base}/{name}"), name: name.to_owned(), data };
         // A scenario that failed may have left it as it was then.
-        if !new.runs() {
-            new.start()?;
-        }
-        let made = Command::new("psql").args([&server, "--quiet", "-c", &format!("CREATE DATABASE {name}")]).status();
-        ensure!(made.context("psql is missing")?.success(), "no new database");
+        new.start()?;
+        sql(&format!("CREATE DATABASE {name}"))?;
         Ok(new)
     }
 
@@ -46,15 +55,30 @@ impl Server {
         stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
     }
 
-    /// Starts it again.
+    /// Starts it unless it runs, and waits until it answers.
     pub fn start(&self) -> Result<()> {
         let command = variable("HUB_POSTGRES_START")?;
         let until = Instant::now() + BACK;
-        let start = || Command::new(&command).stderr(Stdio::null()).status();
-        while !start().is_ok_and(|status| status.success()) {
-            ensure!(Instant::now() < until, "the server does not come back");
-            std::thread::sleep(Duration::from_millis(200));
+        while !answers()? {
+            ensure!(Instant::now() < until, "the server does not come back within {} s", BACK.as_secs());
+            if !self.runs() {
+                // It fails while the one before it is not quite gone.
+                Command::new(&command).stderr(Stdio::null()).status()?;
+            }
+            std::thread::sleep(PAUSE);
         }
         Ok(())
     }
+}
+
+/// Whether the server takes connections: while it reads its log it takes none.
+fn answers() -> Result<bool> {
+    let asked = Command::new("pg_isready").args(["--quiet", "--dbname", &variable("HUB_POSTGRES")?]).status();
+    Ok(asked.context("pg_isready is missing")?.success())
+}
+
+fn sql(statement: &str) -> Result<()> {
+    let asked = Command::new("psql").args([&variable("HUB_POSTGRES")?, "--quiet", "-c", statement]).status();
+    ensure!(asked.context("psql is missing")?.success(), "the server refused: {statement}");
+    Ok(())
 }
