@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command with a PostgreSQL of its own on a free loopback port: HUB_POSTGRES is its address, HUB_POSTGRES_PID its first process.
+# Runs a command with a PostgreSQL of its own on a free loopback port: HUB_POSTGRES is its address,
+# HUB_POSTGRES_DATA its directory, HUB_POSTGRES_START the command that starts it again.
 # The server keeps its promise to the disk (fsync is on), and is gone with the command. As root it runs as the system's user postgres.
 set -euo pipefail
 

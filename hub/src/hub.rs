@@ -446,7 +446,10 @@ impl Hub {
     /// Where the store fails, this key does not count, or too many polls of this channel are held.
     pub async fn mailbox(&self, channel: ChannelId, seen: Option<B256>, wait: Duration) -> Result<Mailbox, Fault> {
         Metrics::count(&self.metrics.polls);
-        let _held = self.held.hold(channel).ok_or(Fault::Limited)?;
+        let Some(_held) = self.held.hold(channel) else {
+            Metrics::count(&self.metrics.limited);
+            return Err(Fault::Limited);
+        };
         let wait = wait.min(LONGEST_POLL);
         match self.news(channel, seen, &mut None, wait).await? {
             Some(found) => Ok(found),

@@ -279,6 +279,63 @@ async fn strangers_and_late_logins_learn_nothing() {
 }
 
 #[tokio::test]
+async fn whoever_asks_too_much_is_told_so_and_nothing_of_it_is_done() {
+    let session = http::Limits { per_session: Some(1), per_address: None };
+    let address = http::Limits { per_session: None, per_address: Some(1) };
+    for limits in [session, address] {
+        let served = Served::limited(limits).await;
+        let (alice, bob) = (served.session("alice").await, served.session("bob").await);
+        let mut names = (1..=200).map(B256::with_last_byte);
+        let refused = loop {
+            let name = names.next().expect("200 at once are too many");
+            let wanted = json!({ "invoice": name, "cap": "100", "expires": 9000 });
+            match served.post("/invoice", &bob, &wanted).await.0 {
+                429 => break name,
+                status => assert_eq!(status, 200),
+            }
+        };
+        let new = served.hub.register(served.town.id("bob"), refused, Amount(100), Time(9000)).await;
+        assert!(new.expect("it can be registered"), "it was not");
+        assert!(served.hub.measured().lines().any(|line| line == "hub_requests_limited_total 1"));
+        if limits.per_address.is_none() {
+            assert_eq!(served.get("/newest", &alice).await.0, 200, "another session is another asker");
+        }
+        for path in ["/health", "/metrics", "/terms"] {
+            assert_eq!(served.get(path, "").await.0, 200, "{path} is for whoever watches over the hub");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_channel_holds_three_polls_and_a_word_has_four_kilobytes() {
+    let served = Served::new().await;
+    let (alice, bob) = (served.session("alice").await, served.session("bob").await);
+    let held = || {
+        let (client, url, bob) = (served.client.clone(), format!("{}/mailbox?wait=20", served.url), bob.clone());
+        // The short polls below may take its place for a moment.
+        tokio::spawn(async move {
+            while client.get(&url).bearer_auth(&bob).send().await.expect("an answer").status() == 429 {}
+        })
+    };
+    let polls = [held(), held(), held()];
+    // They may still be on their way: a short one is answered as long as they are not all there.
+    let begun = Instant::now();
+    while served.get("/mailbox", &bob).await.0 != 429 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "a fourth poll is held");
+    }
+    assert_eq!(served.get("/mailbox", &alice).await.0, 200, "other channels do not feel it");
+    assert!(!served.hub.measured().lines().any(|line| line == "hub_requests_limited_total 0"));
+    polls.iter().for_each(tokio::task::JoinHandle::abort);
+    while served.get("/mailbox", &bob).await.0 != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(15), "who has given up its polls may poll again");
+    }
+
+    let to = format!("/stream/{}", served.town.id("bob").0);
+    assert_eq!(served.post(&to, &alice, &"x".repeat(5000)).await.0, 413);
+    assert_eq!(served.post(&to, &alice, &"x".repeat(4000)).await.0, 404, "short enough, but nobody listens");
+}
+
+#[tokio::test]
 async fn refusals_have_their_status_and_conflicts_show_the_newest_state() {
     let mut served = Served::new().await;
     let token = served.town.token(100, 1);

@@ -416,10 +416,7 @@ fn metered() -> (Town, Token, B256, B256) {
     let condition = B256::from_slice(&Sha256::digest(secret));
     let token = town.token(TokenKind::Metered, 100);
     town.detach(&token);
-    let row = town.tokens[&token.id()].clone();
-    let mut bob = town.bob.clone();
-    town.ask("bob", |ctx| bob.offered(&token, &row.grant, &row.hub, Some(secret), ctx)).expect("he counts on it");
-    town.bob = bob;
+    town.offer_against(&token, Some(secret));
     (town, token, secret, condition)
 }
 
@@ -931,12 +928,27 @@ fn tag_1_15_a_payee_whose_channel_closes_redeems_everything_at_once_and_counts_o
 #[test]
 fn tag_1_23_nothing_is_revealed_that_could_not_be_redeemed_any_more() {
     let mut town = Town::new();
-    let token = town.token(TokenKind::Off, 50);
-    town.pay(&token);
-    town.now = token.attach_by.before(TERMS.inclusion);
+    let secret = B256::repeat_byte(7);
+    let token = Token { condition: B256::from_slice(&Sha256::digest(secret)), ..town.token(TokenKind::Off, 50) };
+    town.detach(&token);
+    town.offer_against(&token, Some(secret));
+    let attach = vec![Op::on(OpKind::Attach, token.id(), token.value)];
+
+    town.now = token.attach_by.before(TERMS.inclusion + 1);
+    assert_eq!(town.ask("bob", |ctx| town.bob.wishes(ctx)), attach);
+    let mut early = town.bob.clone();
+    let proposal = town.ask("bob", |ctx| early.propose(attach.clone(), vec![], false, ctx).cloned());
+    assert_eq!(proposal.expect("in time").preimages, [(token.id(), secret)], "to be told no, it could still redeem");
+    town.now = town.now.after(1);
     assert_eq!(town.ask("bob", |ctx| town.bob.wishes(ctx)), vec![], "too late to be told no and still redeem");
-    town.now = token.redeem_by.before(TERMS.margin());
-    assert_eq!(town.ask("bob", |ctx| town.bob.redemption(token.id(), ctx)), None, "and too late to redeem");
-    town.now = town.now.before(1);
-    assert!(town.ask("bob", |ctx| town.bob.redemption(token.id(), ctx)).is_some());
+    let mut late = town.bob.clone();
+    let refused = town.ask("bob", |ctx| late.propose(attach, vec![], false, ctx).cloned());
+    assert_eq!(refused.err(), Some(ClientError::Late), "whoever orders it");
+
+    town.now = token.redeem_by.before(TERMS.margin() + 1);
+    let redemption = town.ask("bob", |ctx| town.bob.redemption(token.id(), ctx));
+    let Some(Call::Redeem(redeem)) = redemption else { panic!("in time: {redemption:?}") };
+    assert_eq!(redeem.preimage, secret);
+    town.now = town.now.after(1);
+    assert_eq!(town.ask("bob", |ctx| town.bob.redemption(token.id(), ctx)), None, "too late to redeem");
 }

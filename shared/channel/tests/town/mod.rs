@@ -282,9 +282,14 @@ impl Town {
     }
 
     pub fn offer(&mut self, token: &Token) {
+        self.offer_against(token, None);
+    }
+
+    /// The same where Bob has what meets its condition, or that of its last voucher.
+    pub fn offer_against(&mut self, token: &Token, preimage: Option<B256>) {
         let row = self.tokens[&token.id()].clone();
         let mut bob = self.bob.clone();
-        self.ask("bob", |ctx| bob.offered(token, &row.grant, &row.hub, None, ctx)).expect("he counts on it");
+        self.ask("bob", |ctx| bob.offered(token, &row.grant, &row.hub, preimage, ctx)).expect("he counts on it");
         self.bob = bob;
     }
 
