@@ -127,7 +127,8 @@ async fn init(dir: &Path, args: ChannelInit, ui: &Ui) -> Result<u8> {
         terms.on_fee
     );
     ui.stage("initialised", &text, json!({ "address": address, "contract": contract, "terms": terms }));
-    ui.say(&format!("      next: send {address} money for gas, then tarefa channel run --data-dir {}", dir.display()));
+    let first = if args.dev_money.is_some() { String::new() } else { format!("send {address} money for gas, then ") };
+    ui.say(&format!("      next: {first}tarefa channel run --data-dir {}", dir.display()));
     ui.done();
     Ok(0)
 }
