@@ -97,8 +97,8 @@ pub enum Fault {
     /// The hub does not see its chain.
     #[error("the hub does not see the chain at present: try again")]
     Blind,
-    /// The key of this process is not announced, or its revocation is: no client would take what it signs (rule 12).
-    #[error("the key of this replica is not, or not any more, one of the hub's: ask another replica")]
+    /// The announcement of this process's key is not final, or its revocation is announced: no client would take what it signs (rules 12, 16).
+    #[error("the key of this replica is not yet, or not any more, one of the hub's: ask another replica")]
     Key,
     /// Not who it says, or too late.
     #[error("not signed by the channel's client within the last minute: set the clock and log in again")]

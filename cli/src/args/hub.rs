@@ -26,7 +26,7 @@ pub enum Hub {
     Withdraw(HubWithdraw),
     /// Leave a channel against its client's will; the running hub shows the newest state.
     Close(HubClose),
-    /// Give the hub another signing key; the hub must be stopped.
+    /// Give the hub another signing key: run it while the hub runs, which goes on with the old one until the new one counts, and once more when it is stopped.
     Rotate(HubRotate),
     /// Announce that a former signing key counts no more: it may have leaked.
     Revoke(HubRevoke),

@@ -86,20 +86,17 @@ impl Order {
     /// Whether it may be in a state that is kept: what can be redeemed or settled elsewhere, and the end.
     #[must_use]
     pub fn may_be_kept(&self) -> bool {
-        *self == Self::Last || matches!(self, Self::Op(op) if may_be_kept(op.kind))
+        *self == Self::Last || matches!(self, Self::Op(op) if op.kind.may_be_kept())
     }
 
-    /// Whether it ends a token of this payer, which makes room for another.
+    /// The token of this payer that it ends, which makes room for another.
     #[must_use]
-    pub fn ends(&self) -> bool {
-        matches!(self, Self::Op(op) if ends(op))
+    pub fn ends(&self) -> Option<B256> {
+        match self {
+            Self::Op(op) if ends(op) => Some(op.token),
+            _ => None,
+        }
     }
-}
-
-/// Whether an operation may be in a state that is kept where the hub refuses it: what can be redeemed or settled without the hub.
-#[must_use]
-pub const fn may_be_kept(kind: OpKind) -> bool {
-    matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle)
 }
 
 /// Whether an operation ends a token of this payer.

@@ -34,7 +34,7 @@ pub trait Chain {
     fn epoch(&self, channel: ChannelId) -> Option<u32>;
     /// Whether the newest block is young enough to decide by (rule 16: a head older than [`crate::limits::HEAD_AGE`] shows nothing).
     fn is_fresh(&self) -> bool;
-    /// Whether this is a signer of the hub whose revocation is not announced.
+    /// Whether this is a signer of the hub whose announcement is final (rule 16) and whose revocation is not announced.
     fn trusted(&self, signer: Address) -> bool;
     /// When the revocation of this signer takes effect; none where none is announced.
     fn revoked_from(&self, signer: Address) -> Option<Time>;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 /// How long it may take to come back: it looks through its files and reads its log first, and children of the one that was killed may still
-/// hold its memory. A server that takes longer than this on a busy machine is broken.
+/// hold its memory. A server that takes longer than this on a busy machine is broken; in the middle of a scenario clients leave its hub before.
 const BACK: Duration = Duration::from_secs(120);
 /// How often it is asked whether it is back.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -1,23 +1,27 @@
 //! What a hub's operator does with the treasury's key: money in and out, leaving a channel, another signing key.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tarefa_chain::abi::FulgurHub;
-use tarefa_chain::{Rpc, Sender};
+use tarefa_chain::{OwnClock, Rpc, Sender, Watcher};
 use tarefa_channel::Amount;
+use tarefa_channel::chain::Chain as _;
 use tarefa_channel::contract::{Call, Owner};
 use tarefa_channel::sign::Signer as _;
 use tarefa_daemon::home::Home;
 
-use super::{SIGNER, Settings, TREASURY, home, key, mined, own_key, settings};
+use super::{MINED_MAX, SIGNER, Settings, TREASURY, home, key, mined, own_key, settings};
 use crate::args::{HubClose, HubDeposit, HubDesk, HubRevoke, HubRotate, HubStatus, HubWithdraw};
 use crate::ui::Ui;
 
-/// The signing key that is next, until it is announced and has gas money.
-const NEXT: &str = "signer.next.key";
+/// Where the signing key is that is next, until it counts. It has a lock of its own: the hub goes on meanwhile.
+const NEXT: &str = "next";
+/// How often it is looked whether it counts: blocks are seconds apart.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// A channel that is open, as the contract writes it.
 const OPEN: u8 = 1;
 /// What the contract says of a signer that it has never heard of.
@@ -50,6 +54,24 @@ impl Office {
     async fn call(&mut self, call: &Call, what: &str) -> Result<()> {
         let sent = self.sender.call(self.contract(), call).await?;
         mined(&self.sender, &sent, what).await.map(drop)
+    }
+
+    /// Waits until the announcement of a signer is final: what it signs before that, no client takes.
+    async fn counts(&self, signer: Address) -> Result<()> {
+        let deployment = &self.settings.deployment;
+        let (from, reorg) = (deployment.from, deployment.terms.reorg);
+        let mut watcher = Watcher::new(self.rpc.clone(), self.contract(), from, reorg, OwnClock::system());
+        let most = Duration::from_secs(reorg) + MINED_MAX;
+        let wait = async {
+            // A node that does not answer is asked again.
+            while watcher.look().await.is_err() || !watcher.view.trusted(signer) {
+                tokio::time::sleep(COUNTS_EVERY).await;
+            }
+        };
+        let waited = tokio::time::timeout(most, wait).await;
+        waited.with_context(|| {
+            format!("the announcement of {signer} is not final in {} s: run this again", most.as_secs())
+        })
     }
 
     /// The hub's on-chain balance: what no channel holds.
@@ -128,14 +150,13 @@ pub async fn close(args: HubClose) -> Result<u8> {
 
 pub async fn rotate(args: HubRotate) -> Result<u8> {
     let mut office = Office::open(args.desk).await?;
-    // A hub that runs would go on with the key that it has read.
-    let home = Home::lock(&office.dir)?;
-    let (old, new) = (key(&office.dir, SIGNER)?.address(), own_key(&home, NEXT)?.address());
+    let next = Home::lock(&office.dir.join(NEXT))?;
+    let (old, new) = (key(&office.dir, SIGNER)?.address(), own_key(&next, SIGNER)?.address());
     match office.signs_until(new).await? {
         UNKNOWN => office.call(&Call::AnnounceSigner { signer: new }, "the announcement").await?,
         // An earlier run has got so far.
         TRUSTED => {}
-        until => anyhow::bail!("{new} in {} was revoked, until {until}: remove that file", home.file(NEXT).display()),
+        until => anyhow::bail!("{new} in {} was revoked, until {until}: remove that file", next.file(SIGNER).display()),
     }
     office.ui.stage("announced", &format!("signer {new}"), json!({ "signer": new }));
     let (has, due) = (office.rpc.balance(new).await?, U256::from(args.gas_money.0.0));
@@ -143,16 +164,20 @@ pub async fn rotate(args: HubRotate) -> Result<u8> {
         let sent = office.sender.pay(new, due - has).await?;
         mined(&office.sender, &sent, "the new signer's gas money").await?;
     }
+    let reorg = office.settings.deployment.terms.reorg;
+    office.ui.waiting(&format!("it to count, {reorg} s after its announcement; the hub goes on with {old}"));
+    office.counts(new).await?;
+    // A hub that runs would go on with the key that it has read.
+    let home = Home::lock(&office.dir)
+        .with_context(|| format!("{new} counts: stop the hub, run this again at once, and start the hub"))?;
     let kept = home.file(&format!("signer-{old:#x}.key"));
     if !kept.exists() {
         std::fs::hard_link(home.file(SIGNER), &kept)?;
     }
-    std::fs::rename(home.file(NEXT), home.file(SIGNER))?;
+    std::fs::rename(next.file(SIGNER), home.file(SIGNER))?;
     let facts = json!({ "signer": new, "before": old });
     office.ui.stage("rotated", &format!("the hub signs with {new}; the key of {old} is {}", kept.display()), facts);
     office.ui.say("      next: start every replica again, each with the new signer.key");
-    let reorg = office.settings.deployment.terms.reorg;
-    office.ui.say(&format!("            they sign once the announcement is final, {reorg} s after it"));
     office.ui.say(&format!("     later: tarefa hub revoke {old}"));
     office.ui.done();
     Ok(0)

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use alloy_primitives::B256;
 use serde_json::Value;
 use tarefa_channel::client::ClientError;
 use tarefa_channel::message::{Op, OpKind, TokenKind};
@@ -41,9 +42,9 @@ impl Ordered {
         self.orders.iter().filter(|order| order.pays()).count()
     }
 
-    /// How many tokens it ends, whose room its own payments have.
-    pub fn ends(&self) -> usize {
-        self.orders.iter().filter(|order| order.ends()).count()
+    /// The tokens that it ends, whose room its own payments have.
+    pub fn ends(&self) -> impl Iterator<Item = B256> {
+        self.orders.iter().filter_map(Order::ends)
     }
 }
 

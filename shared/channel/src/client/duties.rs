@@ -4,7 +4,7 @@ use super::{Client, Earning};
 use crate::chain::{Chain, Ctx};
 use crate::contract::{Call, Finalise, Redeem, RedemptionStatus, Row, Signed, Status, outcome};
 use crate::id::{Seq, TokenId};
-use crate::message::{Message, OpKind, Token};
+use crate::message::{Message, Token};
 use crate::rules::{Rule, Rules};
 use crate::sign::Recover;
 use crate::{Address, B256};
@@ -73,8 +73,7 @@ impl Client {
             return Some(Call::CloseLast { owner: self.owner, signed: signed.clone() });
         }
         let stuck = self.half.as_ref().is_some_and(|half| {
-            let redeemable = |kind| matches!(kind, OpKind::Attach | OpKind::Decline | OpKind::Settle);
-            half.proposal.state.last || !half.proposal.state.ops.iter().all(|op| redeemable(op.kind))
+            half.proposal.state.last || !half.proposal.state.ops.iter().all(|op| op.kind.may_be_kept())
         });
         let leaving = self.leaving || stuck && self.is_hub_silent(ctx);
         (leaving && row.status == Status::Open)

@@ -84,6 +84,13 @@ pub enum OpKind {
 }
 
 impl OpKind {
+    /// Whether it may be in a state that its client keeps where the hub refuses it: what can be redeemed or settled without the hub. Anything
+    /// else in such a state closes the channel after the hub's patience.
+    #[must_use]
+    pub const fn may_be_kept(self) -> bool {
+        matches!(self, Self::Attach | Self::Decline | Self::Settle)
+    }
+
     /// The operation with this number.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
