@@ -286,7 +286,9 @@ impl Hub {
         // Whoever proposed may be gone: the others hear of it all the same. The word first: a receipt that finds it is not signed again.
         let ring = move |decided: &Result<(Sealed, Vec<ChannelId>), Refusal>| {
             if let Ok((sealed, readers)) = decided {
-                if let Ok(answer) = sealed.open() {
+                if let Ok(answer) = sealed.open()
+                    && !sealed.is_again()
+                {
                     words.keep((channel, seq), answer.word);
                 }
                 readers.iter().for_each(|reader| bells.ring(*reader));

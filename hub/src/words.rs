@@ -1,4 +1,4 @@
-//! The hub's newest words on states: a receipt that is asked for soon after it came about needs no second signature.
+//! The newest words on states that this key has signed: a receipt that is asked for soon after it came about needs no second signature.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,8 @@ const KEPT: usize = 8192;
 /// A state: of each number, the hub signs one (rule 15).
 type Place = (ChannelId, Seq);
 
-/// The newest words, by their states. What is not here is signed again.
+/// The newest words of this key, by their states. What is not here is signed again; words of other keys, which may be revoked before this
+/// one, have no place here.
 #[derive(Debug, Default)]
 pub struct Words(Mutex<(HashMap<Place, HubWord>, VecDeque<Place>)>);
 

@@ -2,6 +2,7 @@
 //! channel's machine, stored, and only then acted on.
 
 mod chain;
+mod choose;
 mod letters;
 mod orders;
 mod propose;

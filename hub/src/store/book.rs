@@ -351,7 +351,7 @@ impl<'a> Book<'a> {
             }
         }
         if digests.is_empty() {
-            return Ok(Ok((Sealed::of(answer), addressees)));
+            return Ok(Ok((Sealed::again(answer), addressees)));
         }
         let (channel, seq, sealed) = (proposal.state.channel, proposal.state.seq, Sealed::default());
         let (key, domain) = (Arc::clone(key), *ctx.domain);

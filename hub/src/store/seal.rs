@@ -19,12 +19,20 @@ pub type HubKey = Arc<dyn Signer + Send + Sync>;
 
 /// An answer that is there once its transaction has ended.
 #[derive(Clone, Debug, Default)]
-pub struct Sealed(Arc<OnceLock<Answer>>);
+pub struct Sealed {
+    answer: Arc<OnceLock<Answer>>,
+    again: bool,
+}
 
 impl Sealed {
-    /// An answer that needs no signature.
-    pub fn of(answer: Answer) -> Self {
-        Self(Arc::new(OnceLock::from(answer)))
+    /// An answer that was given before: it needs no signature.
+    pub fn again(answer: Answer) -> Self {
+        Self { answer: Arc::new(OnceLock::from(answer)), again: true }
+    }
+
+    /// Whether it was given before, then maybe with the signature of another key.
+    pub fn is_again(&self) -> bool {
+        self.again
     }
 
     /// The answer.
@@ -32,7 +40,7 @@ impl Sealed {
     /// # Errors
     /// Before the transaction that decided it has ended.
     pub fn open(&self) -> Result<Answer, StoreError> {
-        self.0.get().cloned().ok_or(StoreError::Closed)
+        self.answer.get().cloned().ok_or(StoreError::Closed)
     }
 }
 
@@ -73,7 +81,7 @@ pub fn seal(all: Vec<Unsigned>, mut tell: impl FnMut(ChannelId, Seq, &Answer)) {
             begin += digests.len();
             tell(channel, seq, &answer);
             // Nobody else has this end of it.
-            sealed.0.set(answer).ok();
+            sealed.answer.set(answer).ok();
         }
     }
 }

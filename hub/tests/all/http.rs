@@ -8,6 +8,7 @@ use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
 use tarefa_chain::Event;
 use tarefa_channel::client::Attached;
+use tarefa_channel::contract::HubWord;
 use tarefa_channel::hub::{Answer, Proposal};
 use tarefa_channel::message::{ChannelOffer, Message as _, Op, OpKind, Token};
 use tarefa_channel::sign::{HubSignature, Signer as _};
@@ -394,6 +395,33 @@ async fn what_a_revoked_key_has_signed_is_shown_with_a_word_of_the_new_one() {
     assert_eq!(shown().await, [Some(key("hub").address()); 3], "what is trusted is shown as it was signed");
     hub.see(view_after(vec![announced], vec![revoked(90_000)]));
     assert_eq!(shown().await, [Some(key("hub 2").address()); 3]);
+}
+
+#[tokio::test]
+async fn a_receipt_has_a_word_of_the_key_that_stays_also_where_another_one_answered_first() {
+    let mut served = Served::new().await;
+    let token = served.town.token(100, 1);
+    served.town.pays(&token).await;
+    let row = served.town.row_of(&token).await;
+    let mut bob = served.town.bob.clone();
+    bob.offered(&token, &row.grant, &row.hub, None, &served.town.ctx(&key("bob"))).expect("he counts on it");
+    served.town.bob = bob;
+    let attach = served.town.proposes("bob", vec![Op::on(OpKind::Attach, token.id(), token.value)], vec![]);
+    served.proposes(&attach).await;
+
+    let announced = Event::SignerAnnounced { signer: key("hub 2").address() };
+    let (store, deployment) = (served.hub.store().clone(), served.hub.deployment().clone());
+    let policy = Policy { collateral: Amount(500), opening_fee: Amount(21) };
+    let both = view_after(vec![announced.clone()], vec![]);
+    let hub = Hub::new(store, key("hub 2"), deployment, policy, both, [8; 32]).await.expect("it begins");
+    let state = attach.state.hash();
+    let digest = attach.state.digest(&served.town.domain);
+    let signer = |word: &HubWord| word.signer(state, digest, &served.town.domain, &key("hub"));
+    let again = hub.propose(attach).await.expect("it answers").expect("it is the state that was signed");
+    assert_eq!(signer(&again.word), Some(key("hub").address()), "what counts is not signed again");
+    hub.see(view_after(vec![announced], vec![revoked(90_000)]));
+    let receipt = hub.receipt(token.payer_channel, token.id()).await.expect("he has it");
+    assert_eq!(signer(&receipt.hub), Some(key("hub 2").address()));
 }
 
 #[tokio::test]

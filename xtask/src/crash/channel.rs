@@ -12,7 +12,7 @@ use super::cheat::Cheat;
 use super::scenario::{end, first_line};
 use super::server::Server;
 
-/// No scenario takes longer, restarts included.
+/// No scenario takes longer, restarts included, but for a server that reads its log.
 const SCENARIO_MAX: Duration = Duration::from_secs(120);
 /// A hub may be the first to notice that its server is gone; so long after its end the server is seen to be gone too.
 const SERVER_GONE: Duration = Duration::from_secs(5);
@@ -35,8 +35,8 @@ const REDEEMED: u64 = 400;
 /// Seconds in which a close can be contested, and how many of them a hub may be silent before a client leaves it. A killed hub is back in two,
 /// and each run waits for the first.
 const HUB_GRACE: [&str; 2] = ["15", "10"];
-/// The same where a hub has to wait for a server that reads its log first: nothing is contested there.
-const SERVER_GRACE: [&str; 2] = ["40", "30"];
+/// The same where a hub has to wait for a server that reads its log first: as long as clients wait for any hub. Nothing is contested there.
+const SERVER_GRACE: [&str; 2] = ["80", "60"];
 /// What the hub takes.
 const FEE: u64 = 10;
 
@@ -202,7 +202,10 @@ impl Scenario {
         {
             ensure!(!self.hit, "the server ended by itself");
             self.hit = true;
+            // Reading its log takes the time it takes: that of the scenario stands still.
+            let begun = Instant::now();
             server.start()?;
+            self.until += begun.elapsed();
         }
         Ok(())
     }

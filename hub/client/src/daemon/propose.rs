@@ -1,9 +1,7 @@
 //! From orders to doubly-signed states: one proposal at a time, stored before it is sent, the same bytes until there is an answer.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::B256;
 use serde_json::json;
 use tarefa_channel::chain::Chain as _;
 use tarefa_channel::client::{Client, ClientError};
@@ -12,7 +10,8 @@ use tarefa_channel::hub::Answer;
 use tarefa_channel::message::{Op, OpKind, Token};
 use tarefa_channel::{StateHash, TokenId};
 
-use super::orders::{ORDERED, Ordered};
+use super::choose::{attaches, choose};
+use super::orders::Ordered;
 use super::wait::{Until, Waiter};
 use super::{Daemon, Input, Step};
 use crate::fault::ClientFault;
@@ -39,22 +38,6 @@ const REFUSED: usize = 64;
 
 /// How long a settlement waits for a payment to ride with.
 const SETTLE_IDLE: Duration = Duration::from_secs(1);
-
-fn attaches(op: &Op) -> bool {
-    op.kind == OpKind::Attach
-}
-
-/// The next of what is wished for. A state that attaches is kept where the hub refuses it, and closes the channel if there is something in it
-/// that only the hub can do: what else is wished for goes into the one behind it, also where there is always something to attach.
-fn unmixed(mut wishes: Vec<Op>, attached: bool) -> Vec<Op> {
-    let others = wishes.iter().any(|wish| !wish.kind.may_be_kept());
-    if others && attached {
-        wishes.retain(|wish| !attaches(wish));
-    } else if wishes.iter().any(attaches) {
-        wishes.retain(|wish| wish.kind.may_be_kept());
-    }
-    wishes
-}
 
 impl Daemon {
     /// Proposes the next state, if something is ordered or wished for and none is under way.
@@ -176,26 +159,8 @@ impl Daemon {
 
     /// What goes into the next state, of what is wished for and ordered.
     fn choose(&mut self, wishes: Vec<Op>) -> (Vec<Op>, Vec<Ordered>) {
-        // What attaches is kept where the hub refuses it: an order in it would be refused with it, and could still be carried out.
-        if !self.orders.is_empty() && wishes.iter().any(attaches) && !self.attached {
-            return (unmixed(wishes, false), vec![]);
-        }
-        let mut taken = self.take_orders(&wishes);
-        // An order that was refused, or that is kept where it is, goes by itself, after what the channel needs: orders in vain hold up nothing.
-        if let Some(first) = taken.first()
-            && first.alone
-            && !wishes.is_empty()
-        {
-            // Where there is always something to attach it has its turn; but the end comes after everything.
-            if self.attached && wishes.iter().all(attaches) && !first.orders.iter().any(Order::is_kept) {
-                return (vec![], taken);
-            }
-            taken.drain(..).rev().for_each(|ordered| self.orders.push_front(ordered));
-        }
-        if taken.is_empty() {
-            return (unmixed(wishes, self.attached), taken);
-        }
-        (wishes.into_iter().filter(|wish| !attaches(wish)).collect(), taken)
+        let room = self.room(&wishes);
+        choose(&mut self.orders, wishes, self.attached, room)
     }
 
     /// What the channel would like by itself.
@@ -214,36 +179,6 @@ impl Daemon {
             wishes.retain(|op| op.kind == OpKind::In);
         }
         Ok(wishes)
-    }
-
-    /// Orders of the next state: as many as fit, with so many payments among them; or one that goes alone. Payments wait behind the first
-    /// for which there is no room, or many would never have any; what pays nothing does not, nor what pays only for the room that it makes itself.
-    fn take_orders(&mut self, wishes: &[Op]) -> Vec<Ordered> {
-        let (mut taken, mut waiting, mut ops) = (vec![], vec![], 0);
-        let mut room = self.room(wishes);
-        let mut ended: BTreeSet<B256> = wishes.iter().filter(|wish| ends(wish)).map(|wish| wish.token).collect();
-        while let Some(ordered) = self.orders.front() {
-            let (pays, alone) = (ordered.pays(), ordered.alone);
-            let own: BTreeSet<B256> = ordered.ends().filter(|token| !ended.contains(token)).collect();
-            let fits = pays <= room + own.len();
-            if fits {
-                ops += ordered.orders.len();
-            }
-            if ops > ORDERED || alone && fits && !taken.is_empty() {
-                break;
-            }
-            room = if fits && waiting.is_empty() { room + own.len() - pays } else { 0 };
-            if fits {
-                ended.extend(own);
-            }
-            let into = if fits { &mut taken } else { &mut waiting };
-            into.extend(self.orders.pop_front());
-            if alone && fits {
-                break;
-            }
-        }
-        waiting.into_iter().rev().for_each(|ordered| self.orders.push_front(ordered));
-        taken
     }
 
     fn sign(&mut self, taken: &[Ordered], wishes: &[Op]) -> Result<(StateHash, Vec<Token>), ClientFault> {
@@ -395,24 +330,5 @@ impl Daemon {
             self.orders.push_back(Ordered { orders, tell, alone: true, until });
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tarefa_channel::Amount;
-
-    use super::*;
-
-    #[test]
-    fn what_attaches_goes_with_nothing_that_only_the_hub_can_do() {
-        let of = |kind| Op::of(kind, Amount(1));
-        let others = vec![of(OpKind::In), of(OpKind::Settle), of(OpKind::Refund), of(OpKind::Decline)];
-        let with = [others.clone(), vec![of(OpKind::Attach)]].concat();
-        assert_eq!(unmixed(with.clone(), false), [of(OpKind::Settle), of(OpKind::Decline), of(OpKind::Attach)]);
-        assert_eq!(unmixed(with, true), others, "and has its turn where there is always something to attach");
-        assert_eq!(unmixed(others.clone(), false), others);
-        let kept = vec![of(OpKind::Settle), of(OpKind::Attach)];
-        assert_eq!(unmixed(kept.clone(), true), kept, "nothing else waits");
     }
 }
