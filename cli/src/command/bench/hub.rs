@@ -44,6 +44,10 @@ pub async fn hub(args: BenchHub) -> Result<u8> {
     ui.waiting("a chain, a hub, clients and their channels");
     let mut town = Town::begin(&args).await?;
     let (serial, spent_alone) = serial(&args, &town).await?;
+    if args.profile {
+        // A settlement waits for a payment to ride with, and here there is none.
+        ui.waiting(&format!("the steps of {PROFILED} payments, about two seconds each"));
+    }
     let steps = profile(&mut town).await?;
     let reference = reference()?;
     ui.waiting("invoices");
