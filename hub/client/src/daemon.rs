@@ -4,6 +4,7 @@
 mod chain;
 mod choose;
 mod letters;
+mod linger;
 mod orders;
 mod propose;
 mod request;
@@ -39,6 +40,7 @@ use crate::keys::Keys;
 use crate::link::{Link, LinkFault};
 use crate::settings::Settings;
 use crate::store::{Store, Tx};
+use linger::Linger;
 use orders::Ordered;
 use request::Reply;
 use seat::Seat;
@@ -147,6 +149,8 @@ pub struct Daemon {
     ordered: Vec<Ordered>,
     /// When the last payment was made or arrived: what is left to settle waits a little for the next one to ride with.
     busy_at: Instant,
+    /// What the next state waits for.
+    linger: Linger,
     /// Nothing is wished for before: the hub has refused it just now.
     patient_until: Instant,
     /// The last state attached something: the next one takes the orders that wait.
@@ -228,6 +232,7 @@ impl Daemon {
             orders: VecDeque::new(),
             ordered: vec![],
             busy_at: now,
+            linger: Linger::default(),
             patient_until: now,
             attached: false,
             clears,
@@ -312,6 +317,7 @@ impl Daemon {
             tokio::select! {
                 () = &mut stop => break,
                 _ = tick.tick() => self.look().await?,
+                () = self.linger.is_over() => {}
                 input = self.inbox.recv() => if let Some(input) = input { self.take(input).await? },
             }
             self.push()?;

@@ -1,5 +1,6 @@
 //! Daemons with a real hub over HTTP on a development chain: what they refuse, what they survive.
 
+mod crowded;
 mod revoked;
 mod together;
 mod town;

@@ -182,6 +182,7 @@ impl Daemon {
             },
         )?;
         self.passed(Step::Paid);
+        self.linger.arrives(id, std::time::Instant::now());
         Ok(())
     }
 

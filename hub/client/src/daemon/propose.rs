@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tarefa_channel::chain::Chain as _;
-use tarefa_channel::client::{Client, ClientError};
+use tarefa_channel::client::{Client, ClientError, Paying};
 use tarefa_channel::contract::Signed;
 use tarefa_channel::hub::Answer;
 use tarefa_channel::message::{Op, OpKind, Token};
 use tarefa_channel::{StateHash, TokenId};
 
 use super::choose::{attaches, choose};
+use super::linger::is_crowded;
 use super::orders::Ordered;
 use super::wait::{Until, Waiter};
 use super::{Daemon, Input, Step};
@@ -107,6 +108,9 @@ impl Daemon {
         if crowded && (idle || !impatient) {
             return Ok(());
         }
+        if !clears && !crowded && self.lingers(&wishes) {
+            return Ok(());
+        }
         // A state without operations, once both have signed it, ends all that were refused before it, and has a signature of now. Not for
         // that where the hub refuses again and again: its state is checkpointed then, and more refused ones would stand in the way.
         let (wishes, mut taken) = if crowded { Default::default() } else { self.choose(wishes) };
@@ -150,6 +154,16 @@ impl Daemon {
                 Err(fault)
             }
         }
+    }
+
+    /// Whether the next state waits for receipts.
+    fn lingers(&mut self, wishes: &[Op]) -> bool {
+        let Some(client) = &self.client else { return false };
+        let is_awaited = |paying: &Paying| paying.paid.is_none() && !paying.declined;
+        self.linger.retain(|token| {
+            client.position.pending.contains(&token) && client.paying.get(&token).is_some_and(is_awaited)
+        });
+        self.linger.waits(is_crowded(&self.orders, wishes, self.room(wishes)), Instant::now())
     }
 
     /// Whether the newest state needs another signature of the hub. Looked at only where some key was revoked: most hubs never do that.
@@ -201,6 +215,7 @@ impl Daemon {
             },
         )?;
         self.passed(Step::Proposed);
+        tokens.iter().for_each(|token| self.linger.begins(token.id(), Instant::now()));
         Ok((hash, tokens))
     }
 

@@ -38,7 +38,7 @@ pub const LIVE: usize = 8;
 const ETHER: u128 = 1_000_000_000_000_000_000;
 const CEILING: u128 = 100_000_000_000;
 /// How long anything may take here.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const TERMS: Terms = Terms {
     grace: 60,
     inclusion: 2,
@@ -380,6 +380,11 @@ impl Town {
 
     /// Starts a daemon; the first time, with a new directory.
     pub async fn start(&mut self, name: &'static str) {
+        self.start_looking(name, Duration::from_millis(50)).await;
+    }
+
+    /// The same, with so much time from one look at the chain to the next.
+    pub async fn start_looking(&mut self, name: &'static str, look: Duration) {
         let dir = self.dir(name);
         if !dir.exists() {
             std::fs::create_dir(&dir).expect("a new directory");
@@ -387,7 +392,7 @@ impl Town {
             Settings::keep_secret(&dir, &secret).expect("a key");
             self.settings(self.manual).write(&dir).expect("settings");
         }
-        let pace = Pace { look: Duration::from_millis(50), wait: Duration::from_secs(5), ..Pace::default() };
+        let pace = Pace { look, wait: Duration::from_secs(5), ..Pace::default() };
         let (daemon, door) = Daemon::open(&dir, pace).await.expect("it opens");
         let (stop, stopped) = oneshot::channel();
         let until = async move {
